@@ -1,0 +1,51 @@
+# Every target sets up what it needs: a virtual environment with the locked packages.
+VENV    ?= .venv
+PYTHON  ?= python3
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+WORKERS ?= auto
+
+.PHONY: demo run test test-fast lint format bench lock clean help
+
+help:             ## list the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)    ## a temporary workspace, sample strategies, the paper venue: watch it trade
+	$(BIN)/portfoliod demo
+
+run: $(READY)     ## the daemon in this checkout, on paper
+	$(BIN)/portfoliod --root . run
+
+test: $(READY)    ## everything
+	$(BIN)/pytest -n $(WORKERS)
+
+test-fast: $(READY) ## what one runs while working: under a minute
+	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+
+lint: $(READY)    ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)   ## latency, memory, processor time, solver ratios
+	$(BIN)/python -m benchmarks
+
+lock:             ## resolve the dependencies anew, with hashes, for every platform and Python
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet uv
+	$(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev pyproject.toml --output-file requirements.lock
+	rm -r $(VENV)-lock
+
+clean:            ## remove the virtual environment and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,3 @@
+"""A portfolio daemon for systematic traders."""
+
+__version__ = "0.1.0"

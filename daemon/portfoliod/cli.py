@@ -1,0 +1,279 @@
+"""The commands. Whatever takes time to import is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from portfoliod import __version__
+from portfoliod.errors import PortfoliodError
+
+if TYPE_CHECKING:
+    from portfoliod.settings import Settings
+    from portfoliod.workspace import Workspace
+
+WOULD_TRADE = 4
+NOT_RUNNING = 3
+INTERRUPTED = 130
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON in a stable format.")
+
+
+class Context:
+    """The workspace and the switches before the command."""
+
+    def __init__(self, root: Path, *, verbose: bool) -> None:
+        self.root = root
+        self.verbose = verbose
+
+    def workspace(self) -> Workspace:
+        """Return the workspace that the command works in."""
+        from portfoliod.workspace import Workspace
+
+        return Workspace(self.root)
+
+    def settings(self) -> Settings:
+        """Return the workspace's settings."""
+        from portfoliod.settings import load_settings
+
+        return load_settings(self.workspace().settings_file)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="PORTFOLIOD_ROOT",
+    default=Path(),
+    help="The workspace: strategies/, config/, var/. Default: $PORTFOLIOD_ROOT, else this folder.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log at debug level.")
+@click.version_option(__version__, prog_name="portfoliod")
+@click.pass_context
+def cli(context: click.Context, *, root: Path, verbose: bool) -> None:
+    """A portfolio daemon for systematic traders: strategies in, optimized positions on the exchange out."""
+    context.obj = Context(root, verbose=verbose)
+
+
+@cli.command()
+@click.option("--live", is_flag=True, help='Trade on exchanges; mode = "live" in portfoliod.toml is needed too.')
+@click.option("--once", is_flag=True, help="Reconcile once and exit.")
+@click.option(
+    "--log-format", type=click.Choice(["auto", "console", "journal", "json"]), default="auto", show_default=True
+)
+@click.pass_obj
+def run(context: Context, *, live: bool, once: bool, log_format: str) -> None:
+    """The daemon."""
+    # One thread is enough for matrices of this size, and every idle one of BLAS costs memory.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    import asyncio
+
+    from portfoliod.host import start_log
+    from portfoliod.service import Service, exit_code_of
+
+    start_log(log_format, verbose=context.verbose)  # type: ignore[arg-type]
+    service = Service(context.workspace(), context.settings(), live=live)
+    if once:
+        raise SystemExit(exit_code_of(asyncio.run(service.once())))
+    asyncio.run(service.run())
+
+
+@cli.command()
+@click.option("--target-vol", type=float, help="Annual, as a fraction; written to portfolio_config.json.")
+@click.option("--lookback", type=click.IntRange(min=3), help="Calendar days; written to portfolio_config.json.")
+@click.option("--allocator", help="slope_std, equal, inverse_vol, hrp.")
+@click.option("--dry-run", is_flag=True, help="Print the table, write nothing.")
+@click.option("--apply", "apply_proposal", is_flag=True, help="Put var/proposal.json in force, if there is one.")
+@json_option
+@click.pass_obj
+def optimize(
+    context: Context,
+    *,
+    target_vol: float | None,
+    lookback: int | None,
+    allocator: str | None,
+    dry_run: bool,
+    apply_proposal: bool,
+    as_json: bool,
+) -> None:
+    """Compute weights and leverage once, and write them."""
+    from portfoliod import actions, render
+    from portfoliod.optimizer import Overrides
+
+    workspace = context.workspace()
+    if apply_proposal and workspace.proposal_file.exists():
+        click.echo(actions.apply_proposal(workspace, dry_run=dry_run))
+        return
+    result = actions.optimize_now(
+        workspace, context.settings(), Overrides(target_vol, lookback, allocator), dry_run=dry_run
+    )
+    render.show(result, as_json=as_json, table=render.optimization)
+
+
+@cli.command()
+@click.option("--exit-code", is_flag=True, help="Exit with 4 where something would be traded.")
+@json_option
+@click.pass_obj
+def plan(context: Context, *, exit_code: bool, as_json: bool) -> None:
+    """What would be traded now, and why, or why not. Sends nothing."""
+    import asyncio
+
+    from portfoliod import render
+    from portfoliod.preview import preview
+
+    result = asyncio.run(preview(context.workspace(), context.settings()))
+    render.show(result, as_json=as_json, table=render.preview)
+    if exit_code and result.orders:
+        raise SystemExit(WOULD_TRADE)
+
+
+@cli.command()
+@click.option("--watch", is_flag=True, help="Refresh until interrupted.")
+@json_option
+@click.pass_obj
+def status(context: Context, *, watch: bool, as_json: bool) -> None:
+    """One screen: daemon, weights, targets beside positions, locks, rejected files, venues."""
+    from portfoliod import actions, render
+
+    workspace, settings = context.workspace(), context.settings()
+    if watch and not as_json:
+        with contextlib.suppress(KeyboardInterrupt):
+            render.watch(workspace.status_file, lambda: actions.current_status(workspace, settings))
+        return
+    result = actions.current_status(workspace, settings)
+    render.show(result, as_json=as_json, table=render.status)
+    if result.state == "down":
+        raise SystemExit(NOT_RUNNING)
+
+
+@cli.command()
+@click.argument("reason", required=False, default="")
+@click.pass_obj
+def halt(context: Context, reason: str) -> None:
+    """Send nothing that adds exposure until `resume`; reductions go on."""
+    from portfoliod import actions
+
+    click.echo(actions.halt(context.workspace(), reason))
+
+
+@cli.command()
+@click.pass_obj
+def resume(context: Context) -> None:
+    """Clear a halt."""
+    from portfoliod import actions
+
+    click.echo(actions.resume(context.workspace()))
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def flatten(context: Context, *, yes: bool) -> None:
+    """Halt, then close every managed position."""
+    from portfoliod import actions
+
+    if not yes:
+        click.confirm("Halt and close every managed position at the market?", abort=True)
+    code, sentence = actions.flatten(context.workspace(), context.settings(), verbose=context.verbose)
+    click.echo(sentence)
+    raise SystemExit(code)
+
+
+@cli.command()
+@click.argument("symbol")
+@click.pass_obj
+def unlock(context: Context, symbol: str) -> None:
+    """Trade a locked market again, from the position that it has now."""
+    from portfoliod import actions
+
+    click.echo(actions.unlock(context.workspace(), symbol))
+
+
+@cli.command()
+@click.argument("name")
+@click.pass_obj
+def retire(context: Context, name: str) -> None:
+    """Take a strategy out of the targets and out of the optimizer."""
+    from portfoliod import actions
+
+    click.echo(actions.retire(context.workspace(), name))
+
+
+@cli.command()
+@click.argument("name")
+@click.pass_obj
+def new(context: Context, name: str) -> None:
+    """A strategy folder with a working strategy.py."""
+    from portfoliod.scaffold import create_strategy
+
+    click.echo(create_strategy(context.workspace(), name))
+
+
+@cli.command()
+@json_option
+@click.pass_obj
+def check(context: Context, *, as_json: bool) -> None:
+    """Settings, files, permissions, venues: every problem with its mend."""
+    from portfoliod import render
+    from portfoliod.check import check_workspace
+
+    result = check_workspace(context.workspace())
+    render.show(result, as_json=as_json, table=render.findings)
+    raise SystemExit(result.exit_code)
+
+
+@cli.command()
+@click.option("--seconds", type=click.IntRange(min=5), default=25, show_default=True, help="How long it trades.")
+@click.pass_obj
+def demo(context: Context, seconds: int) -> None:
+    """A temporary workspace, sample strategies, the paper venue: no keys, no network."""
+    from portfoliod.demo import run_demo
+
+    del context
+    raise SystemExit(run_demo(seconds))
+
+
+def main() -> NoReturn:
+    """Run a command and exit with its code; expected errors are printed, not raised."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except PortfoliodError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except BaseExceptionGroup as group:
+        expected = _expected(group)
+        if expected is None:
+            raise
+        _complain(str(expected))
+        sys.exit(expected.exit_code)
+    except click.Abort:
+        _complain("interrupted")
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _expected(group: BaseExceptionGroup[BaseException]) -> PortfoliodError | None:
+    """Return the expected error that ended a task group, None where something else did."""
+    _, rest = group.split(PortfoliodError)
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if rest is None and isinstance(error, PortfoliodError) else None
+
+
+def _complain(text: str) -> None:
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(text, err=True)

@@ -1,0 +1,237 @@
+"""state.json, stats.json and portfolio_config.json: bytes in, frozen values or a rejection with a place out."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import msgspec
+
+from portfoliod.errors import FileRejected
+from portfoliod.jsontext import decode, shortened
+from portfoliod.model import History, PortfolioConfig, State
+
+STATE_EXAMPLE = '{"position": 1.0, "symbol": "BTCUSDT"}'
+STATS_EXAMPLE = '{"daily_dates": ["2024-01-01"], "daily_returns": [0.0012]}'
+
+
+class _StateFile(msgspec.Struct):
+    position: float | None = None
+    symbol: str | None = None
+    positions: dict[str, float] | None = None
+    updated_at: str | float | None = None
+
+
+class _StatsFile(msgspec.Struct):
+    daily_returns: list[float] | dict[str, float]
+    daily_dates: list[str] | None = None
+
+
+class _PortfolioFile(msgspec.Struct):
+    account_value: float | None = None
+    weights: dict[str, float] = {}
+    leverage: float = 0.0
+    target_vol_pct: float | None = None
+    lookback_days: int | None = None
+    exchanges: dict[str, str] = {}
+    inputs_hash: str | None = None
+
+
+def parse_state(raw: bytes, shown: str, modified: float, max_position: float) -> State:
+    """Return a state.json's content.
+
+    Args:
+        raw: the file.
+        shown: its path, for errors.
+        modified: its modification time in epoch seconds, in force where it has no `updated_at`.
+        max_position: the largest |position| allowed.
+
+    Raises:
+        Unsettled: not JSON; a writer may be at work.
+        FileRejected: it does not fit.
+    """
+    file = decode(raw, _StateFile, shown, STATE_EXAMPLE)
+    if file.positions is not None:
+        if file.position is not None:
+            raise _misfit("both position and positions", shown, "$.positions", mend="keep one of the two")
+        positions = {f"$.positions[{json.dumps(symbol)}]": (symbol, value) for symbol, value in file.positions.items()}
+    elif file.position is None:
+        raise _misfit("no position", shown, "$.position", mend=f"write, for example, {STATE_EXAMPLE}")
+    elif not file.symbol:
+        raise _misfit("no symbol", shown, "$.symbol", mend=f"write, for example, {STATE_EXAMPLE}")
+    else:
+        positions = {"$.position": (file.symbol, file.position)}
+    for place, (symbol, value) in positions.items():
+        if not symbol.strip() or len(symbol) > 64 or not symbol.isprintable():
+            raise _misfit("not a symbol", shown, place, found=repr(symbol[:80]), mend='write, for example, "BTCUSDT"')
+        if not math.isfinite(value) or abs(value) > max_position:
+            raise _misfit(
+                "the position is out of range",
+                shown,
+                place,
+                found=f"{value:g}, at most {max_position:g} is allowed",
+                mend="publish a smaller position, or raise risk.max_position in portfoliod.toml",
+            )
+    return State(
+        positions={symbol: Decimal(str(value)) for symbol, value in positions.values()},
+        updated_at=modified if file.updated_at is None else _moment(file.updated_at, shown),
+    )
+
+
+def parse_stats(raw: bytes, shown: str, modified: float) -> tuple[History, str]:
+    """Return a stats.json's daily returns, and a warning (or an empty string).
+
+    Args:
+        raw: the file.
+        shown: its path, for errors.
+        modified: its modification time in epoch seconds: the last day of returns without dates.
+
+    Raises:
+        Unsettled: not JSON; a writer may be at work.
+        FileRejected: it does not fit.
+    """
+    file = decode(raw, _StatsFile, shown, STATS_EXAMPLE)
+    warning = ""
+    if isinstance(file.daily_returns, dict):
+        texts, returns = list(file.daily_returns), list(file.daily_returns.values())
+        places = [f"$.daily_returns[{json.dumps(text)}]" for text in texts]
+        days = [_day(text, shown, place) for text, place in zip(texts, places, strict=True)]
+    else:
+        returns = file.daily_returns
+        places = [f"$.daily_returns[{index}]" for index in range(len(returns))]
+        if file.daily_dates is None:
+            last = datetime.fromtimestamp(modified, UTC).date().toordinal()
+            days = list(range(last - len(returns) + 1, last + 1))
+            warning = f"no daily_dates: the last value is taken for {date.fromordinal(last)}, the day of the file"
+        else:
+            if len(file.daily_dates) != len(returns):
+                raise _misfit(
+                    "dates and returns differ in number",
+                    shown,
+                    "$.daily_dates",
+                    found=f"{len(file.daily_dates)} dates, {len(returns)} returns",
+                    mend="write one return a date",
+                )
+            days = [_day(text, shown, f"$.daily_dates[{index}]") for index, text in enumerate(file.daily_dates)]
+    for index in range(1, len(days)):
+        if days[index] <= days[index - 1]:
+            raise _misfit(
+                "dates are not strictly increasing",
+                shown,
+                f"$.daily_dates[{index}]",
+                found=f"{date.fromordinal(days[index])} after {date.fromordinal(days[index - 1])}",
+                mend="sort the days and write each once",
+            )
+    for place, value in zip(places, returns, strict=True):
+        if not math.isfinite(value) or value <= -1:
+            raise _misfit(
+                "not a simple daily return",
+                shown,
+                place,
+                found=f"{value:g}",
+                mend="write fractions above -1: 0.0012 for 0.12 %",
+            )
+    return History(days=tuple(days), returns=tuple(returns)), warning
+
+
+def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
+    """Return what the daemon reads of a portfolio_config.json.
+
+    Raises:
+        Unsettled: not JSON; a writer may be at work.
+        FileRejected: it does not fit.
+    """
+    file = decode(raw, _PortfolioFile, shown, '{"account_value": 10000, "weights": {"NAME": 1.0}, "leverage": 1.0}')
+    if file.account_value is not None and not (math.isfinite(file.account_value) and file.account_value > 0):
+        raise _misfit(
+            "account_value is not positive",
+            shown,
+            "$.account_value",
+            found=f"{file.account_value:g}",
+            mend="write the capital, in the quote currency, that the portfolio is sized for",
+        )
+    if not math.isfinite(file.leverage) or not 0 <= file.leverage <= 1000:
+        raise _misfit(
+            "leverage is out of range", shown, "$.leverage", found=f"{file.leverage:g}", mend="write 0 to 1000"
+        )
+    for name, weight in file.weights.items():
+        if not math.isfinite(weight) or weight < 0:
+            raise _misfit(
+                "a weight is negative",
+                shown,
+                f"$.weights[{json.dumps(name)}]",
+                found=f"{weight:g}",
+                mend="write a share from 0 to 1; a strategy goes short by its position",
+            )
+    total = math.fsum(file.weights.values())
+    if total > 1 + 1e-6:
+        raise _misfit(
+            "weights sum to more than 1",
+            shown,
+            "$.weights",
+            found=f"{total:.6g}",
+            mend="scale them down; leverage scales the whole",
+        )
+    if file.target_vol_pct is not None and not 0 < file.target_vol_pct <= 1000:
+        raise _misfit(
+            "target_vol_pct is out of range",
+            shown,
+            "$.target_vol_pct",
+            found=f"{file.target_vol_pct:g}",
+            mend="write percent a year: 30.0",
+        )
+    if file.lookback_days is not None and not 3 <= file.lookback_days <= 100_000:
+        raise _misfit(
+            "lookback_days is out of range",
+            shown,
+            "$.lookback_days",
+            found=str(file.lookback_days),
+            mend="write 3 or more days",
+        )
+    return PortfolioConfig(
+        account_value=None if file.account_value is None else Decimal(str(file.account_value)),
+        weights={name: Decimal(str(weight)) for name, weight in file.weights.items()},
+        leverage=Decimal(str(file.leverage)),
+        target_vol_pct=file.target_vol_pct,
+        lookback_days=file.lookback_days,
+        exchanges=file.exchanges,
+        inputs_hash=file.inputs_hash,
+    )
+
+
+def _misfit(what: str, shown: str, place: str, *, found: str = "", mend: str) -> FileRejected:
+    return FileRejected(what, where=f"{shown}  {place}", found=found, mend=mend)
+
+
+def _day(text: str, shown: str, place: str) -> int:
+    try:
+        return date.fromisoformat(text).toordinal()
+    except ValueError:
+        raise _misfit(
+            "not a calendar day",
+            shown,
+            place,
+            found=shortened(json.dumps(text)),
+            mend='write, for example, "2024-01-31"',
+        ) from None
+
+
+def _moment(value: str | float, shown: str) -> float:
+    try:
+        if isinstance(value, float):
+            moment = value
+        else:
+            parsed = datetime.fromisoformat(value)
+            moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+        datetime.fromtimestamp(moment, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise _misfit(
+            "not a moment",
+            shown,
+            "$.updated_at",
+            found=shortened(json.dumps(value)),
+            mend='write ISO 8601 ("2024-01-31T12:00:00Z") or epoch seconds',
+        ) from None
+    return moment

@@ -1,0 +1,142 @@
+"""What the process needs of its host: the log, systemd's socket, and the lock of the workspace."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import structlog
+
+from portfoliod.errors import LockHeld
+
+LogFormat = Literal["auto", "console", "journal", "json"]
+
+PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+
+
+def start_log(log_format: LogFormat, *, verbose: bool) -> None:
+    """Send events to standard error in one of the formats; `auto` looks at where standard error leads."""
+    if log_format == "auto":
+        log_format = "journal" if _is_journal() else "console"
+    processors: list[structlog.typing.Processor] = [_drop_empty]
+    if log_format == "json":
+        processors += [
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ]
+    elif log_format == "journal":
+        processors += [structlog.processors.add_log_level, _journal_line]
+    else:
+        colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        processors += [
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=True),
+            structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=20, sort_keys=False),
+        ]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger("debug" if verbose else "info"),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _is_journal() -> bool:
+    """Return whether standard error is the journal's socket, as systemd promises in $JOURNAL_STREAM."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return (device, inode) == (str(found.st_dev), str(found.st_ino))
+
+
+def _drop_empty(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: value for name, value in event.items() if value not in {None, ""}}
+
+
+def _journal_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    level = event.pop("level")
+    name = event.pop("event")
+    fields = " ".join(f"{key}={value!r}" if " " in str(value) else f"{key}={value}" for key, value in event.items())
+    return f"<{PRIORITY.get(level, 6)}>{name} {fields}".rstrip()
+
+
+def notify(message: str) -> None:
+    """Tell systemd something (sd_notify); nothing happens where it does not listen."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = f"\0{address[1:]}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
+        try:
+            peer.sendto(message.encode(), address)
+        except OSError:
+            return
+
+
+def watchdog_seconds() -> float | None:
+    """Return how often systemd wants a sign of life at the latest, None where it does not ask this process."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    text = os.environ.get("WATCHDOG_USEC", "")
+    return int(text) / 1e6 if text.isdigit() and int(text) > 0 else None
+
+
+class WorkspaceLock:
+    """One daemon a workspace. The lock is the kernel's: it ends with the process, whatever ends that."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            LockHeld: another process has it; the error says which.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise LockHeld(
+                "another process works in this workspace",
+                where=str(self._path),
+                found=f"process {holder(self._path)}",
+                kept="it goes on undisturbed",
+                mend="stop it first, or use another --root",
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def holder(path: Path) -> int | None:
+    """Return the process that holds a workspace's lock, None where nobody does."""
+    try:
+        with path.open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                text = file.read().strip()
+                return int(text) if text.isdigit() else 0
+    except FileNotFoundError:
+        pass
+    return None

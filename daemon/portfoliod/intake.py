@@ -1,0 +1,217 @@
+"""The last good content of every file of the workspace: what is in force, and what is wrong with what is not.
+
+Missing or corrupt never means flat: content is replaced by better content, or by `retire`, and by nothing else. It is
+kept in the journal too, so that a restart beside a corrupt file changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from portfoliod.documents import parse_portfolio, parse_state, parse_stats
+from portfoliod.errors import FileRejected, PortfoliodError
+from portfoliod.journal import Document, Journal
+from portfoliod.model import History, PortfolioConfig, Problem, State
+from portfoliod.workspace import STRATEGY_NAME, Workspace, read_settled
+
+
+class Kind(StrEnum):
+    """The files that the daemon reads while it runs."""
+
+    STATE = "state"
+    STATS = "stats"
+    PORTFOLIO = "config"
+
+
+class Source(NamedTuple):
+    """One of those files; `strategy` is empty for the portfolio's."""
+
+    kind: Kind
+    strategy: str = ""
+
+
+PORTFOLIO = Source(Kind.PORTFOLIO)
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A file's content, read and validated."""
+
+    source: Source
+    hash: str
+    content: State | History | PortfolioConfig
+    raw: bytes
+    warning: str = ""
+
+
+class Intake:
+    """What is in force. `load` may run in any thread; everything else belongs to the event loop."""
+
+    def __init__(self, workspace: Workspace, journal: Journal | None, max_position: float) -> None:
+        self.workspace = workspace
+        self.journal = journal
+        self.max_position = max_position
+        self.states: dict[str, State] = {}
+        self.histories: dict[str, History] = {}
+        self.portfolio: PortfolioConfig | None = None
+        self.portfolio_raw = b""
+        """The bytes of the last good portfolio_config.json."""
+        self.problems: dict[str, Problem] = {}
+        """By the place that a person mends."""
+        self.retired: dict[str, int | None] = {}
+        self._hashes: dict[Source, str] = {}
+        if journal is not None:
+            self._restore(journal)
+
+    def _restore(self, journal: Journal) -> None:
+        self.retired = {retirement.strategy: retirement.inode for retirement in journal.retirements()}
+        for document in journal.documents():
+            source = self.source_of(self.workspace.root / document.name)
+            if source is None:
+                continue
+            if source.kind is Kind.STATE:
+                self.states[source.strategy] = msgspec.json.decode(document.content, type=State)
+            elif source.kind is Kind.STATS:
+                self.histories[source.strategy] = msgspec.json.decode(document.content, type=History)
+            else:
+                self.portfolio = parse_portfolio(document.content, document.name)
+                self.portfolio_raw = document.content
+            self._hashes[source] = document.hash
+
+    def source_of(self, path: Path) -> Source | None:
+        """Return which of the daemon's files a path below the root is, or None."""
+        if path == self.workspace.portfolio_file:
+            return PORTFOLIO
+        folder = path.parent
+        if folder.parent != self.workspace.strategies or STRATEGY_NAME.fullmatch(folder.name) is None:
+            return None
+        if path.name == "state.json":
+            return Source(Kind.STATE, folder.name)
+        return Source(Kind.STATS, folder.name) if path.name == "stats.json" else None
+
+    def path_of(self, source: Source) -> Path:
+        """Return the path of one of the daemon's files."""
+        if source.kind is Kind.STATE:
+            return self.workspace.state_file(source.strategy)
+        return (
+            self.workspace.stats_file(source.strategy) if source.kind is Kind.STATS else self.workspace.portfolio_file
+        )
+
+    def strategies(self) -> set[str]:
+        """Return the names of the strategies that something is known of."""
+        return {*self.states, *self.histories}
+
+    def holds(self, source: Source) -> bool:
+        """Return whether a file has content in force."""
+        return source in self._hashes
+
+    def load(self, source: Source) -> Loaded:
+        """Read and validate a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            Unsettled: a writer may be at work; read again shortly.
+            FileRejected: it does not fit.
+        """
+        path = self.path_of(source)
+        shown = self.workspace.shown(path)
+        raw, modified = read_settled(path, shown)
+        digest = hashlib.sha256(raw).hexdigest()
+        if source.kind is Kind.STATE:
+            return Loaded(source, digest, parse_state(raw, shown, modified, self.max_position), raw)
+        if source.kind is Kind.STATS:
+            history, warning = parse_stats(raw, shown, modified)
+            return Loaded(source, digest, history, raw, warning)
+        return Loaded(source, digest, parse_portfolio(raw, shown), raw)
+
+    def accept(self, loaded: Loaded) -> bool:
+        """Put content in force and return whether it differs from what was.
+
+        A rewrite with the same bytes changes nothing but the moment at which a state without `updated_at` was decided.
+        """
+        source = loaded.source
+        shown = self.workspace.shown(self.path_of(source))
+        self.problems.pop(shown, None)
+        changed = self._hashes.get(source) != loaded.hash
+        content = loaded.content
+        if isinstance(content, State):
+            self.states[source.strategy] = content
+        elif isinstance(content, History):
+            self.histories[source.strategy] = content
+        else:
+            self.portfolio, self.portfolio_raw = content, loaded.raw
+        self._hashes[source] = loaded.hash
+        if changed and self.journal is not None:
+            kept = loaded.raw if source.kind is Kind.PORTFOLIO else msgspec.json.encode(content)
+            self.journal.keep_document(Document(shown, kept, loaded.hash), time.time())
+        return changed
+
+    def reject(self, source: Source, error: PortfoliodError) -> Problem:
+        """Record what is wrong with a file and return it as a person sees it, with what stays in force."""
+        where = self.workspace.shown(self.path_of(source))
+        problem = Problem(
+            what=error.what,
+            where=error.where or where,
+            found=error.found,
+            kept=self._kept(source),
+            mend=f"{error.mend}, then: portfoliod check" if error.mend else "portfoliod check",
+        )
+        self.problems[where] = problem
+        return problem
+
+    def missing(self, source: Source) -> Problem:
+        """Record that a file whose content is in force has disappeared."""
+        mend = (
+            "put it back" if source.kind is Kind.PORTFOLIO else f"put it back, or: portfoliod retire {source.strategy}"
+        )
+        where = self.workspace.shown(self.path_of(source))
+        problem = Problem(what="the file disappeared", where=where, kept=self._kept(source), mend=mend)
+        self.problems[where] = problem
+        return problem
+
+    def retire(self, name: str, inode: int | None) -> None:
+        """Take a strategy out: from memory only, the journal's part is the caller's."""
+        self.retired[name] = inode
+        self.states.pop(name, None)
+        self.histories.pop(name, None)
+        for kind in (Kind.STATE, Kind.STATS):
+            self._hashes.pop(Source(kind, name), None)
+            self.problems.pop(self.workspace.shown(self.path_of(Source(kind, name))), None)
+
+    def read_all(self) -> None:
+        """Read every file once, for a command that runs and ends. What does not fit is in `problems`."""
+        sources = [PORTFOLIO]
+        for name, allowed in self.workspace.folders():
+            if allowed and name not in self.retired:
+                sources += [Source(Kind.STATE, name), Source(Kind.STATS, name)]
+        for source in sources:
+            try:
+                self.accept(self.load(source))
+            except FileNotFoundError:
+                if self.holds(source):
+                    self.missing(source)
+            except FileRejected as error:
+                self.reject(source, error)
+
+    def _kept(self, source: Source) -> str:
+        if source.kind is Kind.STATE:
+            state = self.states.get(source.strategy)
+            if state is None:
+                return "the strategy has no position yet"
+            positions = ", ".join(f"{symbol} {position}" for symbol, position in state.positions.items())
+            return f"the last good position stays in force: {positions or 'flat'}"
+        if source.kind is Kind.STATS:
+            history = self.histories.get(source.strategy)
+            weight = None if self.portfolio is None else self.portfolio.weights.get(source.strategy)
+            if history is None:
+                return "the strategy has no weight yet"
+            in_force = "" if weight is None else f"; the weight {weight} stays in force"
+            return f"the last good {len(history.returns)} days of returns stay in force{in_force}"
+        if self.portfolio is None:
+            return "no weights are in force, nothing is traded"
+        return f"the last good weights and leverage {self.portfolio.leverage} stay in force"

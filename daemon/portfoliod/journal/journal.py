@@ -1,0 +1,247 @@
+"""The journal as the daemon uses it: reads from memory, writes that are on disk when they return.
+
+All writes go through one thread. Those that wait while it commits share the next commit, so a burst of orders costs a
+few flushes of the disk, not one each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+
+from portfoliod.errors import JournalFailed
+from portfoliod.journal.schema import connect
+from portfoliod.journal.store import Document, Retirement, Store
+from portfoliod.model import Book, Decision, Fill, Intent, IntentStatus, Key, Lock
+
+Write = Callable[[Store], object]
+
+
+class Journal:
+    """What was decided, intended, filled and locked, in this process and the ones before it."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.failed: JournalFailed | None = None
+        """Set by a write that failed, until one succeeds."""
+        self._store = Store(connect(path, read_only=read_only))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._waiting: list[tuple[list[Write], asyncio.Future[list[object]]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self.workspace_id = self._store.meta("workspace") or ""
+        self.targets: dict[Key, Decision] = {decision.key: decision for decision in self._store.targets()}
+        self.books: dict[Key, Book] = {book.key: book for book in self._store.books()}
+        self.open_intents: dict[str, Intent] = {intent.client_id: intent for intent in self._store.open_intents()}
+        self.locks: dict[Key, Lock] = {lock.key: lock for lock in self._store.locks()}
+        self.highest_equity = self._store.highest_equity()
+        self._last_decision, self._last_intent = self._store.last_numbers()
+
+    async def close(self) -> None:
+        """Finish the writes that wait and close the file."""
+        if self._flushing is not None:
+            await self._flushing
+        self._thread.shutdown()
+        self._store.connection.close()
+
+    async def __aenter__(self) -> Journal:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def documents(self) -> list[Document]:
+        """Return the last good content of every file."""
+        return list(self._store.documents())
+
+    def retirements(self) -> list[Retirement]:
+        """Return the retired strategies."""
+        return list(self._store.retirements())
+
+    def meta(self, key: str) -> str | None:
+        """Return a fact, or None."""
+        return self._store.meta(key)
+
+    def next_decision(self) -> int:
+        """Return the number for a new decision; each is given once."""
+        self._last_decision += 1
+        return self._last_decision
+
+    def next_client_id(self, key: Key) -> tuple[int, str]:
+        """Return the number of a new intent and the client order id that follows from it.
+
+        28 hexadecimal digits fit every exchange that ccxt covers but one, and tell workspaces apart.
+        """
+        self._last_intent += 1
+        text = f"{self.workspace_id}/{self._last_intent}/{key.venue}/{key.symbol}"
+        return self._last_intent, hashlib.blake2b(text.encode(), digest_size=14).hexdigest()
+
+    def unresolved(self, key: Key) -> list[Intent]:
+        """Return the intents of a key whose outcome is not known to be final, oldest first."""
+        return [intent for intent in self.open_intents.values() if intent.key == key]
+
+    def keep_document(self, document: Document, at: float) -> None:
+        """Queue a file's last good content; it is on disk before anything that is written later."""
+        self._queue(lambda store: store.put_document(document, at)).add_done_callback(_ignore_failure)
+
+    async def write(self, *writes: Write) -> list[object]:
+        """Do writes in one transaction and return their results once they are on disk.
+
+        Raises:
+            JournalFailed: nothing of it is written.
+        """
+        return await self._queue(*writes)
+
+    async def decide(self, decisions: Iterable[Decision]) -> None:
+        """Put decisions in force."""
+        decided = list(decisions)
+        await self.write(*(_put_decision(decision) for decision in decided))
+        self.targets.update({decision.key: decision for decision in decided})
+
+    async def intend(self, number: int, intent: Intent) -> None:
+        """Record an order that is about to be sent."""
+        await self.write(lambda store: store.put_intent(number, intent))
+        self.open_intents[intent.client_id] = intent
+
+    async def settle(
+        self, intent: Intent, status: IntentStatus, outcome: str, fills: Iterable[Fill] = ()
+    ) -> list[Fill]:
+        """Record how far an order has come, with its fills, and return those fills that are new."""
+        recorded = list(fills)
+        results = await self.write(
+            *(_put_fill(fill) for fill in recorded),
+            lambda store: store.put_outcome(intent.client_id, status, outcome),
+        )
+        new = [fill for fill, added in zip(recorded, results, strict=False) if added]
+        self._count(new)
+        if status.terminal:
+            self.open_intents.pop(intent.client_id, None)
+        else:
+            self.open_intents[intent.client_id] = msgspec.structs.replace(intent, status=status)
+        return new
+
+    async def record_fills(self, fills: Iterable[Fill]) -> list[Fill]:
+        """Record fills of our own orders and return those that are new."""
+        recorded = list(fills)
+        results = await self.write(*(_put_fill(fill) for fill in recorded))
+        new = [fill for fill, added in zip(recorded, results, strict=True) if added]
+        self._count(new)
+        return new
+
+    async def knows_order(self, client_id: str) -> bool:
+        """Return whether an order is one of ours."""
+        if client_id in self.open_intents:
+            return True
+        return bool((await self.write(lambda store: store.knows_order(client_id)))[0])
+
+    async def take_over(self, key: Key, position: Decimal, at: float) -> None:
+        """Take a position over as it is."""
+        await self.write(lambda store: store.put_book(key, position, at))
+        self.books[key] = Book(key, position, position)
+
+    async def expect(self, key: Key, position: Decimal) -> None:
+        """Accept a position that our fills do not explain."""
+        await self.write(lambda store: store.put_expected(key, position))
+        self.books[key] = msgspec.structs.replace(self.books[key], expected=position)
+
+    async def lock(self, lock: Lock) -> None:
+        """Stop trading a key."""
+        await self.write(lambda store: store.put_lock(lock))
+        self.locks[lock.key] = lock
+
+    async def unlock(self, key: Key) -> None:
+        """Trade a key again."""
+        await self.write(lambda store: store.delete_lock(key))
+        self.locks.pop(key, None)
+
+    async def retire(self, retirement: Retirement, at: float) -> None:
+        """Take a strategy out of the portfolio."""
+        await self.write(lambda store: store.retire(retirement, at))
+
+    async def forget_retirement(self, strategy: str) -> None:
+        """Let a name that was retired be a new strategy."""
+        await self.write(lambda store: store.forget_retirement(strategy))
+
+    async def put_meta(self, key: str, value: str) -> None:
+        """Set a fact."""
+        await self.write(lambda store: store.put_meta(key, value))
+
+    async def record_equity(self, venue: str, at: float, equity: Decimal) -> None:
+        """Record a venue's equity."""
+        await self.write(lambda store: store.put_equity(venue, at, equity))
+        self.highest_equity[venue] = max(equity, self.highest_equity.get(venue, equity))
+
+    async def reread_switches(self) -> None:
+        """Read again what commands change from outside: locks, and with them what positions must be."""
+        locks, books = await self.write(lambda store: list(store.locks()), lambda store: list(store.books()))
+        self.locks = {lock.key: lock for lock in locks}  # type: ignore[attr-defined]
+        self.books = {book.key: book for book in books}  # type: ignore[attr-defined]
+
+    def _queue(self, *writes: Write) -> asyncio.Future[list[object]]:
+        done: asyncio.Future[list[object]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((list(writes), done))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush(), name="journal")
+        return done
+
+    def _count(self, fills: Iterable[Fill]) -> None:
+        for fill in fills:
+            book = self.books.get(fill.key)
+            if book is not None:
+                self.books[fill.key] = msgspec.structs.replace(book, expected=book.expected + fill.signed)
+
+    async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                results = await loop.run_in_executor(self._thread, self._commit, [writes for writes, _ in batch])
+            except JournalFailed as error:
+                self.failed = error
+                for _, done in batch:
+                    if not done.done():
+                        done.set_exception(error)
+            else:
+                self.failed = None
+                for (_, done), result in zip(batch, results, strict=True):
+                    if not done.done():
+                        done.set_result(result)
+        self._flushing = None
+
+    def _commit(self, batch: list[list[Write]]) -> list[list[object]]:
+        connection = self._store.connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            results = [[write(self._store) for write in writes] for writes in batch]
+            connection.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise JournalFailed(
+                "the journal cannot be written",
+                where=str(self.path),
+                found=str(error),
+                kept="no order leaves until it can",
+                mend="free the disk, or mend it, then: portfoliod resume",
+            ) from error
+        return results
+
+
+def _ignore_failure(done: asyncio.Future[list[object]]) -> None:
+    """Mark a failure as seen: `Journal.failed` tells it to whoever sends orders."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _put_decision(decision: Decision) -> Write:
+    return lambda store: store.put_decision(decision)
+
+
+def _put_fill(fill: Fill) -> Write:
+    return lambda store: store.put_fill(fill)

@@ -1,0 +1,139 @@
+"""The tables of journal.db, and how an older one becomes a newer one.
+
+Money and quantities are decimal texts: SQLite's numbers are binary floats.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from pathlib import Path
+
+from portfoliod.errors import JournalFailed
+
+VERSION_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- the last good content of each file of the workspace
+CREATE TABLE documents (
+    name TEXT PRIMARY KEY, content BLOB NOT NULL, hash TEXT NOT NULL, accepted_at REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE retired (strategy TEXT PRIMARY KEY, inode INTEGER, at REAL NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE decisions (
+    number INTEGER PRIMARY KEY, at REAL NOT NULL, venue TEXT NOT NULL, symbol TEXT NOT NULL, exposure TEXT NOT NULL,
+    account_value TEXT NOT NULL, notional TEXT NOT NULL, price TEXT NOT NULL, quantity TEXT NOT NULL,
+    contributions TEXT NOT NULL
+);
+-- the decision in force for each key
+CREATE TABLE targets (
+    venue TEXT, symbol TEXT, decision INTEGER NOT NULL REFERENCES decisions, PRIMARY KEY (venue, symbol)
+) WITHOUT ROWID;
+
+CREATE TABLE intents (
+    number INTEGER PRIMARY KEY, client_id TEXT NOT NULL UNIQUE, at REAL NOT NULL, venue TEXT NOT NULL,
+    symbol TEXT NOT NULL, side TEXT NOT NULL, quantity TEXT NOT NULL, reduce_only INTEGER NOT NULL,
+    decision INTEGER NOT NULL, reason TEXT NOT NULL, status TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX intents_open ON intents (venue, symbol) WHERE status IN ('intended', 'unknown', 'working');
+
+CREATE TABLE fills (
+    venue TEXT, symbol TEXT, trade_id TEXT, client_id TEXT NOT NULL, side TEXT NOT NULL, quantity TEXT NOT NULL,
+    price TEXT NOT NULL, fee TEXT NOT NULL, fee_currency TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (venue, symbol, trade_id)
+) WITHOUT ROWID;
+
+-- what the position of a key must be: what was taken over, plus every fill since
+CREATE TABLE books (
+    venue TEXT, symbol TEXT, taken_over TEXT NOT NULL, expected TEXT NOT NULL, since REAL NOT NULL,
+    PRIMARY KEY (venue, symbol)
+) WITHOUT ROWID;
+
+CREATE TABLE locks (
+    venue TEXT, symbol TEXT, reason TEXT NOT NULL, expected TEXT NOT NULL, actual TEXT NOT NULL, since REAL NOT NULL,
+    PRIMARY KEY (venue, symbol)
+) WITHOUT ROWID;
+
+CREATE TABLE equity (venue TEXT, at REAL, equity TEXT NOT NULL, PRIMARY KEY (venue, at)) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (VERSION_1,)
+"""The script that leads to each version, from the one before it."""
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Return a connection to the journal, created or migrated where needed.
+
+    A new journal gets its name only once it is whole: an empty file of that name is a torn one, never a new one.
+
+    Raises:
+        JournalFailed: it cannot be opened, is torn, or was written by a newer portfoliod.
+    """
+    try:
+        if not read_only and not path.exists():
+            _create(path)
+        if path.stat().st_size == 0:
+            raise _failed(
+                path, "the file is empty", "restore it from a backup; only if nothing was ever traded, delete it"
+            )
+        connection = _open(path, read_only=read_only)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(MIGRATIONS):
+            raise _failed(
+                path,
+                f"schema {version}; this version knows {len(MIGRATIONS)}",
+                "start the newer portfoliod that wrote it",
+            )
+        if version == 0:
+            raise _failed(path, "a database without portfoliod's tables", "restore it from a backup")
+        if version < len(MIGRATIONS) and not read_only:
+            _back_up(connection, path.with_name(f"{path.name}.v{version}"))
+            _migrate(connection, version)
+    except (OSError, sqlite3.Error) as error:
+        raise _failed(
+            path, str(error), "free the disk or mend its permissions; if it is torn, restore a backup"
+        ) from error
+    return connection
+
+
+def _open(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    # Used by one thread at a time; the module's own check would tie it to the one that opened it.
+    connection = sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _create(path: Path) -> None:
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    connection = _open(unfinished)
+    connection.execute("PRAGMA journal_mode = WAL")
+    _migrate(connection, 0)
+    connection.execute("INSERT INTO meta VALUES ('workspace', ?)", (uuid.uuid4().hex,))
+    connection.close()
+    unfinished.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def _back_up(connection: sqlite3.Connection, copy: Path) -> None:
+    target = sqlite3.connect(copy)
+    connection.backup(target)
+    target.close()
+
+
+def _failed(path: Path, found: str, mend: str) -> JournalFailed:
+    return JournalFailed(
+        "the journal cannot be used", where=str(path), found=found, kept="nothing is traded", mend=mend
+    )

@@ -1,0 +1,254 @@
+"""The journal's rows as values: each function is a read, or a write inside the transaction that the caller holds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+
+from portfoliod.model import Book, Contribution, Decision, Fill, Intent, IntentStatus, Key, Lock, Side
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The last good content of a file: `content` normalised by whoever keeps it, `hash` of the file's own bytes."""
+
+    name: str
+    content: bytes
+    hash: str
+
+
+class Retirement(msgspec.Struct, frozen=True):
+    """A retired strategy, and the folder that still bore its name then."""
+
+    strategy: str
+    inode: int | None
+
+
+class Store:
+    """Reads and writes on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def meta(self, key: str) -> str | None:
+        """Return a fact, or None."""
+        row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def put_meta(self, key: str, value: str) -> None:
+        """Set a fact."""
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def documents(self) -> Iterator[Document]:
+        """Yield the last good content of every file."""
+        for name, content, digest in self.connection.execute("SELECT name, content, hash FROM documents"):
+            yield Document(name, content, digest)
+
+    def put_document(self, document: Document, at: float) -> None:
+        """Replace a file's last good content."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", (document.name, document.content, document.hash, at)
+        )
+
+    def delete_document(self, name: str) -> None:
+        """Forget a file's last good content."""
+        self.connection.execute("DELETE FROM documents WHERE name = ?", (name,))
+
+    def retirements(self) -> Iterator[Retirement]:
+        """Yield the retired strategies."""
+        for name, inode in self.connection.execute("SELECT strategy, inode FROM retired"):
+            yield Retirement(name, inode)
+
+    def retire(self, retirement: Retirement, at: float) -> None:
+        """Take a strategy out of the portfolio, and its content out of the journal."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO retired VALUES (?, ?, ?)", (retirement.strategy, retirement.inode, at)
+        )
+        for file in ("state.json", "stats.json"):
+            self.delete_document(f"strategies/{retirement.strategy}/{file}")
+
+    def forget_retirement(self, strategy: str) -> None:
+        """Let a name that was retired be a new strategy."""
+        self.connection.execute("DELETE FROM retired WHERE strategy = ?", (strategy,))
+
+    def targets(self) -> Iterator[Decision]:
+        """Yield the decision in force for each key."""
+        for row in self.connection.execute(
+            "SELECT d.number, d.venue, d.symbol, d.at, d.exposure, d.account_value, d.notional, d.price, d.quantity,"
+            " d.contributions FROM targets t JOIN decisions d ON d.number = t.decision ORDER BY d.number"
+        ):
+            number, venue, symbol, at, exposure, account_value, notional, price, quantity, contributions = row
+            yield Decision(
+                number,
+                Key(venue, symbol),
+                at,
+                Decimal(exposure),
+                Decimal(account_value),
+                Decimal(notional),
+                Decimal(price),
+                Decimal(quantity),
+                msgspec.json.decode(contributions, type=tuple[Contribution, ...]),
+            )
+
+    def put_decision(self, decision: Decision) -> None:
+        """Add a decision and put it in force."""
+        self.connection.execute(
+            "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                decision.number,
+                decision.at,
+                *decision.key,
+                str(decision.exposure),
+                str(decision.account_value),
+                str(decision.notional),
+                str(decision.price),
+                str(decision.quantity),
+                msgspec.json.encode(decision.contributions).decode(),
+            ),
+        )
+        self.connection.execute("INSERT OR REPLACE INTO targets VALUES (?, ?, ?)", (*decision.key, decision.number))
+
+    def last_numbers(self) -> tuple[int, int]:
+        """Return the highest numbers of a decision and of an intent, 0 where there is none."""
+        decision, intent = self.connection.execute(
+            "SELECT (SELECT max(number) FROM decisions), (SELECT max(number) FROM intents)"
+        ).fetchone()
+        return decision or 0, intent or 0
+
+    def open_intents(self) -> Iterator[Intent]:
+        """Yield the intents whose outcome is not known to be final."""
+        for (
+            client_id,
+            at,
+            venue,
+            symbol,
+            side,
+            quantity,
+            reduce_only,
+            decision,
+            reason,
+            status,
+        ) in self.connection.execute(
+            "SELECT client_id, at, venue, symbol, side, quantity, reduce_only, decision, reason, status FROM intents"
+            " WHERE status IN ('intended', 'unknown', 'working') ORDER BY number"
+        ):
+            yield Intent(
+                client_id,
+                Key(venue, symbol),
+                Side(side),
+                Decimal(quantity),
+                bool(reduce_only),
+                decision,
+                at,
+                reason,
+                IntentStatus(status),
+            )
+
+    def knows_order(self, client_id: str) -> bool:
+        """Return whether an order is one of ours."""
+        return self.connection.execute("SELECT 1 FROM intents WHERE client_id = ?", (client_id,)).fetchone() is not None
+
+    def put_intent(self, number: int, intent: Intent) -> None:
+        """Add an order that is about to be sent."""
+        self.connection.execute(
+            "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
+            (
+                number,
+                intent.client_id,
+                intent.at,
+                *intent.key,
+                intent.side,
+                str(intent.quantity),
+                int(intent.reduce_only),
+                intent.decision,
+                intent.reason,
+                intent.status,
+            ),
+        )
+
+    def put_outcome(self, client_id: str, status: IntentStatus, outcome: str) -> None:
+        """Record how far an order is known to have come, unless that is final already."""
+        self.connection.execute(
+            "UPDATE intents SET status = ?, outcome = ?"
+            " WHERE client_id = ? AND status IN ('intended', 'unknown', 'working')",
+            (status, outcome, client_id),
+        )
+
+    def put_fill(self, fill: Fill) -> bool:
+        """Record a fill and move what the position must be. Return False where its trade id is known already."""
+        added = self.connection.execute(
+            "INSERT OR IGNORE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *fill.key,
+                fill.trade_id,
+                fill.client_id,
+                fill.side,
+                str(fill.quantity),
+                str(fill.price),
+                str(fill.fee),
+                fill.fee_currency,
+                fill.at,
+            ),
+        ).rowcount
+        if added:
+            book = self.book(fill.key)
+            if book is not None:
+                self.put_expected(fill.key, book.expected + fill.signed)
+        return bool(added)
+
+    def books(self) -> Iterator[Book]:
+        """Yield what the position of each traded key must be."""
+        for venue, symbol, taken_over, expected in self.connection.execute(
+            "SELECT venue, symbol, taken_over, expected FROM books"
+        ):
+            yield Book(Key(venue, symbol), Decimal(taken_over), Decimal(expected))
+
+    def book(self, key: Key) -> Book | None:
+        """Return what the position of a key must be, None where it was never taken over."""
+        row = self.connection.execute(
+            "SELECT taken_over, expected FROM books WHERE venue = ? AND symbol = ?", key
+        ).fetchone()
+        return None if row is None else Book(key, Decimal(row[0]), Decimal(row[1]))
+
+    def put_book(self, key: Key, taken_over: Decimal, at: float) -> None:
+        """Take a position over as it is."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO books VALUES (?, ?, ?, ?, ?)", (*key, str(taken_over), str(taken_over), at)
+        )
+
+    def put_expected(self, key: Key, expected: Decimal) -> None:
+        """Set what the position of a key must be."""
+        self.connection.execute("UPDATE books SET expected = ? WHERE venue = ? AND symbol = ?", (str(expected), *key))
+
+    def locks(self) -> Iterator[Lock]:
+        """Yield the keys that are not traded."""
+        for venue, symbol, reason, expected, actual, since in self.connection.execute(
+            "SELECT venue, symbol, reason, expected, actual, since FROM locks"
+        ):
+            yield Lock(Key(venue, symbol), reason, Decimal(expected), Decimal(actual), since)
+
+    def put_lock(self, lock: Lock) -> None:
+        """Stop trading a key."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?)",
+            (*lock.key, lock.reason, str(lock.expected), str(lock.actual), lock.since),
+        )
+
+    def delete_lock(self, key: Key) -> None:
+        """Trade a key again."""
+        self.connection.execute("DELETE FROM locks WHERE venue = ? AND symbol = ?", key)
+
+    def delete_book(self, key: Key) -> None:
+        """Forget what the position of a key must be: the next look takes it over as it is."""
+        self.connection.execute("DELETE FROM books WHERE venue = ? AND symbol = ?", key)
+
+    def put_equity(self, venue: str, at: float, equity: Decimal) -> None:
+        """Record a venue's equity."""
+        self.connection.execute("INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", (venue, at, str(equity)))
+
+    def highest_equity(self) -> dict[str, Decimal]:
+        """Return the highest equity that was recorded for each venue."""
+        rows = self.connection.execute("SELECT venue, equity, max(CAST(equity AS REAL)) FROM equity GROUP BY venue")
+        return {venue: Decimal(equity) for venue, equity, _ in rows}

@@ -1,0 +1,193 @@
+"""Dirty stats in, portfolio_config.json out. What follows from the file is not this task's business."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+
+from portfoliod.allocation import Allocation, Rules, allocate, inputs_hash
+from portfoliod.errors import AllocationError, PortfoliodError
+from portfoliod.intake import Intake
+from portfoliod.journal import Journal
+from portfoliod.jsontext import replace_keys
+from portfoliod.mailbox import Mailbox
+from portfoliod.model import History, PortfolioConfig, Problem
+from portfoliod.settings import OptimizerSettings, Settings
+from portfoliod.workspace import write_atomically
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+OPTIMIZED = "optimized_inputs"
+"""The journal's fact: the inputs of the last optimization, so that a restart does not undo a hand edit."""
+DEFAULT_TARGET_VOL = 0.30
+DEFAULT_LOOKBACK = 365
+
+
+class Overrides(msgspec.Struct, frozen=True):
+    """What a command line asks for instead of the settings."""
+
+    target_vol: float | None = None
+    lookback_days: int | None = None
+    allocator: str | None = None
+
+
+class Optimized(msgspec.Struct, frozen=True):
+    """One optimization: what came out, what went in, and the file that says so."""
+
+    allocation: Allocation
+    rules: Rules
+    inputs_hash: str
+    content: bytes
+    """portfolio_config.json as it would be written."""
+
+
+def rules_in_force(settings: OptimizerSettings, portfolio: PortfolioConfig | None, asked: Overrides) -> Rules:
+    """Return the rules of an optimization: what is asked for, else the settings, else the file, else the default."""
+    percent = None if portfolio is None else portfolio.target_vol_pct
+    days = None if portfolio is None else portfolio.lookback_days
+    return Rules(
+        target_vol=_first(
+            asked.target_vol, settings.target_vol, None if percent is None else percent / 100, DEFAULT_TARGET_VOL
+        ),
+        lookback_days=int(_first(asked.lookback_days, settings.lookback_days, days, DEFAULT_LOOKBACK)),
+        periods_per_year=settings.periods_per_year,
+        allocator=asked.allocator or settings.allocator,
+        max_weight=settings.max_weight,
+        max_leverage=settings.max_leverage,
+        vol_floor=settings.vol_floor,
+        min_history_days=settings.min_history_days,
+        stale_after_days=settings.stale_after_days,
+        when_no_edge=settings.when_no_edge,
+    )
+
+
+def _first(*values: float | None) -> float:
+    return next(value for value in values if value is not None)
+
+
+def optimize(
+    histories: Mapping[str, History], rules: Rules, current: bytes, opening: Mapping[str, object]
+) -> Optimized:
+    """Return the weights and leverage for some histories, and the file that holds them.
+
+    Args:
+        histories: daily returns of each strategy that has any.
+        rules: how.
+        current: portfolio_config.json as it is, b"" for none. Keys that the optimizer does not own stay byte for byte.
+        opening: the keys that a new file begins with.
+
+    Raises:
+        AllocationError: no trustworthy weights exist.
+    """
+    allocation = allocate(histories, rules)
+    digest = inputs_hash(histories, rules)
+    keys: dict[str, object] = {} if current else dict(opening)
+    keys |= {
+        "weights": allocation.weights,
+        "ann_volatility_pct": round(allocation.ann_volatility * 100, 4),
+        "target_vol_pct": round(rules.target_vol * 100, 6),
+        "leverage": allocation.leverage,
+        "generated_at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+        "lookback_days": rules.lookback_days,
+        "allocator": rules.allocator,
+        "score": float(f"{allocation.score:.9g}"),
+        "optimality_gap": float(f"{allocation.optimality_gap:.3g}"),
+        "excluded": allocation.excluded,
+        "inputs_hash": digest,
+    }
+    return Optimized(allocation, rules, digest, replace_keys(current, keys))
+
+
+class Optimizer:
+    """Waits for names of strategies whose stats changed, and re-optimizes once they have been quiet for a while."""
+
+    def __init__(self, settings: Settings, intake: Intake, journal: Journal) -> None:
+        self.mailbox: Mailbox[str] = Mailbox()
+        self._settings = settings
+        self._intake = intake
+        self._journal = journal
+
+    async def run(self) -> None:
+        """Optimize when asked to, until cancelled."""
+        options = self._settings.optimizer
+        while True:
+            names = await self.mailbox.settle(options.quiet_ms / 1000, options.max_wait_ms / 1000)
+            await self.look(names)
+
+    async def look(self, names: set[str]) -> None:
+        """Optimize if the inputs are not those of the last optimization, and write the file.
+
+        A failure leaves the file in force as it is, and says why.
+        """
+        intake = self._intake
+        rules = rules_in_force(self._settings.optimizer, intake.portfolio, Overrides())
+        histories = dict(intake.histories)
+        if not histories:
+            return
+        digest = await asyncio.to_thread(inputs_hash, histories, rules)
+        if digest == await self._last_inputs():
+            return
+        where = str(intake.workspace.portfolio_file.relative_to(intake.workspace.root))
+        problem = intake.problems.get(where)
+        if problem is not None and intake.workspace.portfolio_file.exists():
+            log.error(
+                "weights.refused", reason="portfolio_config.json does not fit and is not overwritten", mend=problem.mend
+            )
+            return
+        try:
+            done = await asyncio.to_thread(
+                optimize, histories, rules, intake.portfolio_raw, opening_keys(self._settings)
+            )
+            self._intake.problems.pop("optimizer", None)
+            await self._apply(done, names)
+        except AllocationError as error:
+            self._refuse(error, error.what, error.found, error.mend)
+        except OSError as error:
+            self._refuse(error, "portfolio_config.json cannot be written", str(error), "mend config/")
+
+    async def _apply(self, done: Optimized, names: set[str]) -> None:
+        workspace = self._intake.workspace
+        allocation = done.allocation
+        for note in allocation.notes:
+            log.warning("weights.limited", note=note)
+        if not allocation.edge and done.rules.when_no_edge == "keep":
+            log.warning("weights.kept", reason="no allocation has a positive score", after=", ".join(sorted(names)))
+        else:
+            propose = self._settings.optimizer.apply == "propose"
+            path = workspace.proposal_file if propose else workspace.portfolio_file
+            log.info(
+                "weights.optimized",
+                leverage=allocation.leverage,
+                volatility=f"{allocation.ann_volatility:.2%}",
+                gap=f"{allocation.optimality_gap:.1e}",
+                after=", ".join(sorted(names)),
+                weights=", ".join(f"{name} {weight:g}" for name, weight in allocation.weights.items()),
+            )
+            await asyncio.to_thread(write_atomically, path, done.content)
+            log.info("config.written", file=workspace.shown(path))
+        await self._journal.put_meta(OPTIMIZED, done.inputs_hash)
+
+    async def _last_inputs(self) -> str | None:
+        known = (await self._journal.write(lambda store: store.meta(OPTIMIZED)))[0]
+        if known is not None:
+            return str(known)
+        return None if self._intake.portfolio is None else self._intake.portfolio.inputs_hash
+
+    def _refuse(self, error: Exception, what: str, found: str, mend: str) -> None:
+        kept = "the weights in force stay"
+        self._intake.problems["optimizer"] = Problem(what, where="optimizer", found=found, kept=kept, mend=mend)
+        where = error.where if isinstance(error, PortfoliodError) else ""
+        log.error("weights.refused", reason=what, where=where or None, found=found, kept=kept, mend=mend)
+
+
+def opening_keys(settings: Settings) -> dict[str, object]:
+    """Return what a new portfolio_config.json begins with: on paper the account's balance, elsewhere nothing."""
+    table = settings.venues[settings.default_venue]
+    if table.get("driver") != "paper":
+        return {}
+    return {"account_value": table.get("balance", 10000)}

@@ -1,0 +1,102 @@
+"""One venue's connection: kept up, its outages said once and then at most hourly."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+
+import structlog
+
+from portfoliod.errors import KeysRefused, VenueError, VenueUnreachable
+from portfoliod.model import Problem
+from portfoliod.venues import Reconnected, Venue, VenueEvent
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+REMINDER_SECONDS = 3600.0
+LONGEST_PAUSE = 60.0
+
+
+class Connection:
+    """A venue, whether it can be used now, and what was last known of it."""
+
+    def __init__(self, venue: Venue, driver: str) -> None:
+        self.venue = venue
+        self.driver = driver
+        self.connected = False
+        """Whether markets are known and the venue is believed to answer."""
+        self.known = False
+        """Whether markets were ever loaded in this process."""
+        self.problem: Problem | None = None
+        self.equity: Decimal | None = None
+        self._reminded = -REMINDER_SECONDS
+
+    async def connect(self) -> None:
+        """Connect once.
+
+        Raises:
+            VenueUnreachable: it does not answer.
+            KeysRefused: it does not accept the keys.
+        """
+        await self.venue.connect()
+        recovered = self.problem is not None
+        self.connected = self.known = True
+        self.problem = None
+        event = "venue.recovered" if recovered else "venue.connected"
+        log.info(event, venue=self.venue.name, driver=self.driver, prices=self.venue.describe())
+
+    async def run(
+        self,
+        up: Callable[[], None],
+        happened: Callable[[str, VenueEvent], Awaitable[None]],
+        keys_refused: Callable[[KeysRefused], None],
+    ) -> None:
+        """Keep the venue connected until cancelled: call `up` after each connection and `happened` for each event."""
+        pause = 1.0
+        while True:
+            try:
+                if not self.connected:
+                    await self.connect()
+                    up()
+                pause = 1.0
+                async for event in self.venue.events():
+                    await happened(self.venue.name, event)
+                    if isinstance(event, Reconnected):
+                        up()
+            except KeysRefused as error:
+                self.failed(error)
+                keys_refused(error)
+                pause = LONGEST_PAUSE
+            except VenueUnreachable as error:
+                self.failed(error)
+            self.connected = False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def failed(self, error: VenueError) -> None:
+        """Note that the venue did not answer, and say so the first time and then at most hourly."""
+        first = self.problem is None
+        self.problem = Problem(
+            what=error.what,
+            where=f"venue {self.venue.name}",
+            found=error.found,
+            kept=error.kept or "targets stay as they are; nothing is assumed about positions",
+            mend=error.mend,
+        )
+        now = time.monotonic()
+        if first or now - self._reminded >= REMINDER_SECONDS:
+            self._reminded = now
+            log.warning("venue.unreachable", venue=self.venue.name, error=error.what, found=error.found)
+
+    def answered(self) -> None:
+        """Note that the venue answered."""
+        if self.problem is not None and self.connected:
+            self.problem = None
+            log.info("venue.recovered", venue=self.venue.name)
+
+    async def read_equity(self) -> Decimal:
+        """Return the account's equity, and remember it."""
+        self.equity = await self.venue.equity()
+        return self.equity

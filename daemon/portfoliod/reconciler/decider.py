@@ -1,0 +1,160 @@
+"""From states, weights and routes to journaled decisions, and what is said of those that cannot be made."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+
+import structlog
+
+from portfoliod.errors import UnknownSymbol, VenueError, VenueUnreachable
+from portfoliod.model import ZERO, Decision, PortfolioConfig, Problem
+from portfoliod.reconciler.desk import Desk
+from portfoliod.targets import Wanted, changed, decide, wanted
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Decider:
+    """Compares what is wanted with what was decided."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._said: dict[str, str] = {}
+
+    async def decide(self) -> list[Decision]:
+        """Journal a decision for each key whose wanted notional changed, and return them.
+
+        Raises:
+            JournalFailed: nothing was decided.
+        """
+        portfolio = self.desk.intake.portfolio
+        if portfolio is None:
+            return []
+        in_force = self.desk.journal.targets
+        wants, refused = wanted(
+            self.desk.intake.states, portfolio, in_force, self._resolve, self.desk.settings.default_venue
+        )
+        self._say_refused(
+            {refusal.strategy: refusal.error for refusal in refused if isinstance(refusal.error, UnknownSymbol)}
+        )
+        by_equity = self.desk.settings.capital == "equity"
+        account_value = await self._account_value(portfolio)
+        if account_value is None:
+            return []
+        decisions = [
+            await self._decision(want, account_value)
+            for key, want in wants.items()
+            if changed(want, in_force.get(key), account_value, sized_by_equity=by_equity)
+        ]
+        made = [decision for decision in decisions if decision is not None]
+        if made:
+            await self.desk.journal.decide(made)
+        for decision in made:
+            _log_decision(decision)
+        return made
+
+    async def _decision(self, want: Wanted, account_value: Decimal) -> Decision | None:
+        """Price what is wanted in a key; None where that cannot be done now."""
+        connection = self.desk.connections.get(want.key.venue)
+        place = f"target {want.key}"
+        if connection is None or not connection.known:
+            return None
+        try:
+            price = await connection.venue.price(want.key.symbol)
+            age = time.monotonic() - price.at
+            if age > self.desk.settings.reconciler.price_max_age_seconds:
+                raise VenueUnreachable("the price is too old", where=str(want.key), found=f"{age:.0f} s")
+        except VenueError as error:
+            self._say(
+                place, error.what, "target.refused", venue=want.key.venue, symbol=want.key.symbol, reason=error.what
+            )
+            return None
+        decision, warning = decide(
+            want,
+            number=self.desk.journal.next_decision(),
+            at=time.time(),
+            account_value=account_value,
+            price=price.value,
+            rules=connection.venue.rules(want.key.symbol),
+        )
+        if warning:
+            log.warning("target.clipped", venue=want.key.venue, symbol=want.key.symbol, warning=warning)
+        self._said.pop(place, None)
+        return decision
+
+    async def _account_value(self, portfolio: PortfolioConfig) -> Decimal | None:
+        where = "config/portfolio_config.json  $.account_value"
+        if self.desk.settings.capital == "file":
+            if portfolio.account_value is None:
+                self.desk.intake.problems[where] = Problem(
+                    "account_value is missing",
+                    where=where,
+                    kept="targets stay as they are",
+                    mend='write the capital to size for ("account_value": 10000), or set capital = "equity"',
+                )
+                self._say(where, "missing", "target.refused", reason="account_value is missing", where=where)
+            else:
+                self.desk.intake.problems.pop(where, None)
+                self._said.pop(where, None)
+            return portfolio.account_value
+        total = ZERO
+        for connection in self.desk.connections.values():
+            try:
+                total += await connection.read_equity() if connection.known else ZERO
+            except VenueError as error:
+                connection.failed(error)
+                return None
+        return total if total > 0 else None
+
+    def _resolve(self, venue: str, text: str) -> str:
+        connection = self.desk.connections.get(venue)
+        if connection is None:
+            known = ", ".join(sorted(self.desk.connections))
+            raise UnknownSymbol(
+                "no such venue",
+                where="config/portfolio_config.json  $.exchanges",
+                found=venue,
+                mend=f"route it to one of: {known}",
+            )
+        if not connection.known:
+            raise VenueUnreachable("its markets are not known yet", where=f"venue {venue}")
+        return connection.venue.resolve(text)
+
+    def _say_refused(self, errors: dict[str, UnknownSymbol]) -> None:
+        problems = self.desk.intake.problems
+        for name, error in errors.items():
+            where = f"strategies/{name}"
+            problems[where] = Problem(
+                error.what,
+                where=error.where,
+                found=error.found,
+                kept="what the strategy held stays in force; the others go on",
+                mend=error.mend,
+            )
+            self._say(
+                where, error.found, "target.refused", strategy=name, what=error.what, found=error.found, mend=error.mend
+            )
+        for where in [where for where in self._said if where.startswith("strategies/") and where[11:] not in errors]:
+            self._said.pop(where)
+            problems.pop(where, None)
+
+    def _say(self, place: str, wrong: str, event: str, **fields: str) -> None:
+        """Log a warning about a place once for each thing that is wrong there."""
+        if self._said.get(place) != wrong:
+            self._said[place] = wrong
+            log.warning(event, **fields)
+
+
+def _log_decision(decision: Decision) -> None:
+    parts = ", ".join(f"{part.strategy} {part.weight} x {part.position}" for part in decision.contributions)
+    log.info(
+        "target.decided",
+        venue=decision.key.venue,
+        symbol=decision.key.symbol,
+        quantity=f"{decision.quantity:.8f}",
+        notional=f"{decision.notional:.2f}",
+        price=f"{decision.price:f}",
+        decision=decision.number,
+        contributors=parts or "none",
+    )

@@ -1,0 +1,103 @@
+"""What the workers of all keys share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+from decimal import Decimal
+
+from portfoliod.intake import Intake
+from portfoliod.journal import Journal
+from portfoliod.model import ZERO, Decision, Key
+from portfoliod.reconciler.connection import Connection
+from portfoliod.settings import Settings, limits, thresholds
+from portfoliod.switches import HaltSwitch
+
+REDUCTIONS_FIRST_SECONDS = 5.0
+"""How long additions wait for the reductions that were decided with them."""
+
+
+class Desk:
+    """Settings, journal, venues and switches, and what is counted over all keys."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        intake: Intake,
+        journal: Journal,
+        connections: Mapping[str, Connection],
+        halt: HaltSwitch,
+    ) -> None:
+        self.settings = settings
+        self.intake = intake
+        self.journal = journal
+        self.connections = connections
+        self.halt = halt
+        self.thresholds = thresholds(settings)
+        self.limits = limits(settings)
+        self.stopping = False
+        """Set when the process winds down: orders that are not sent yet are not sent any more."""
+        self._sent: deque[float] = deque()
+        self._reducing: dict[str, set[Key]] = {}
+        self._reduced = asyncio.Condition()
+
+    def gross_notional(self) -> Decimal:
+        """Return the sum of |target notional| over all keys."""
+        return sum((abs(decision.notional) for decision in self.journal.targets.values()), ZERO)
+
+    def stale(self, decision: Decision) -> tuple[str, ...]:
+        """Return the strategies behind a decision whose state is older than it may be."""
+        oldest = self.settings.risk.state_max_age_seconds
+        if oldest == 0:
+            return ()
+        now = time.time()
+        return tuple(
+            part.strategy
+            for part in decision.contributions
+            if part.position != 0
+            and part.weight != 0
+            and (state := self.intake.states.get(part.strategy)) is not None
+            and now - state.updated_at > oldest
+        )
+
+    def halted(self) -> str:
+        """Return why nothing that adds exposure may be sent, or an empty string."""
+        if self.journal.failed is not None:
+            return "the journal cannot be written"
+        return self.halt.reason()
+
+    def count_order(self) -> None:
+        """Count an order that is sent now."""
+        self._sent.append(time.monotonic())
+
+    def orders_last_minute(self) -> int:
+        """Return how many orders were sent in the last 60 seconds."""
+        while self._sent and self._sent[0] < time.monotonic() - 60:
+            self._sent.popleft()
+        return len(self._sent)
+
+    def announce_reduction(self, key: Key) -> None:
+        """Let the additions on a key's venue wait until it was looked at."""
+        self._reducing.setdefault(key.venue, set()).add(key)
+
+    async def reduction_done(self, key: Key) -> None:
+        """Let the additions go on, as far as this key is concerned."""
+        waiting = self._reducing.get(key.venue, set())
+        if key in waiting:
+            waiting.discard(key)
+            async with self._reduced:
+                self._reduced.notify_all()
+
+    async def reductions_done(self, key: Key) -> bool:
+        """Wait for the announced reductions of other keys on the same venue, and return whether there were any."""
+        others = self._reducing.get(key.venue, set())
+        if not others - {key}:
+            return False
+        try:
+            async with asyncio.timeout(REDUCTIONS_FIRST_SECONDS), self._reduced:
+                await self._reduced.wait_for(lambda: not others - {key})
+        except TimeoutError:
+            others.clear()
+        return True

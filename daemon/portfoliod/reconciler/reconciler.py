@@ -1,0 +1,195 @@
+"""The reconciler: decisions wake workers, workers bring positions to them, venues and timers ask for looks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from decimal import Decimal
+
+import structlog
+
+from portfoliod.errors import JournalFailed, KeysRefused, VenueError
+from portfoliod.mailbox import Mailbox
+from portfoliod.model import ZERO, Decision, Key
+from portfoliod.reconciler.decider import Decider
+from portfoliod.reconciler.desk import Desk
+from portfoliod.reconciler.orders import Orders, log_fill
+from portfoliod.reconciler.worker import Look, Standing, Worker
+from portfoliod.venues import Filled, PositionMoved, VenueEvent
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+DECIDE = "decide"
+"""In the mailbox: compare what is wanted with what was decided. A Key there: look at it."""
+
+
+class Reconciler:
+    """Decides targets and owns the workers. `mailbox` is what others talk to."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.mailbox: Mailbox[str | Key] = Mailbox()
+        self.workers: dict[Key, Worker] = {}
+        self.resynced_at = time.monotonic()
+        """When everything was last looked at: a sign of life."""
+        self._orders = {name: Orders(desk, connection) for name, connection in desk.connections.items()}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._decider = Decider(desk)
+        self._halted = ""
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        async with asyncio.TaskGroup() as self._tasks:
+            for connection in self.desk.connections.values():
+                self._tasks.create_task(
+                    connection.run(self.look_at_everything, self.happened, self.keys_refused),
+                    name=f"venue {connection.venue.name}",
+                )
+            self._tasks.create_task(self._resync_forever(), name="resync")
+            self.note_switches()
+            self.mailbox.put(DECIDE, *self._known_keys())
+            while True:
+                await self._deliver(await self.mailbox.take())
+
+    async def once(self) -> dict[Key, Look]:
+        """Decide, look at every key until nothing is left to do at once, and return where each stands.
+
+        Raises:
+            VenueUnreachable: a venue cannot be reached; the others were not tried.
+            KeysRefused: likewise.
+        """
+        for connection in self.desk.connections.values():
+            await connection.connect()
+        self.note_switches()
+        await self._decide()
+        workers = [self.worker(key) for key in self._known_keys()]
+        for worker in sorted(workers, key=lambda worker: not self._reduces(worker.key)):
+            look = await worker.look()
+            while look.again is not None and look.standing in {Standing.WORKING, Standing.UNKNOWN} and look.again < 2:
+                await asyncio.sleep(look.again)
+                look = await worker.look()
+        return {worker.key: worker.last for worker in workers}
+
+    def look_at_everything(self) -> None:
+        """Look at every key, and whether decisions are due: after a connection, a reconnection, a switch."""
+        self.mailbox.put(DECIDE, *self._known_keys())
+
+    def note_switches(self) -> None:
+        """Say whether the daemon is halted, when that changes, and look at everything."""
+        reason = self.desk.halted()
+        if reason and not self._halted:
+            log.error("halt.tripped", reason=reason, mend="portfoliod resume")
+        elif self._halted and not reason:
+            log.info("halt.cleared", reason=self._halted)
+        self._halted = reason
+        self.look_at_everything()
+
+    def halt(self, reason: str) -> None:
+        """Halt the daemon."""
+        self.desk.halt.trip(reason)
+        self.note_switches()
+
+    def keys_refused(self, error: KeysRefused) -> None:
+        """Halt, because a venue does not accept its keys."""
+        self.halt(f"keys refused: {error.where or error.what}")
+
+    async def happened(self, venue: str, event: VenueEvent) -> None:
+        """Take in an event of a venue's streams."""
+        if isinstance(event, Filled):
+            key = event.fill.key
+            if await self.desk.journal.knows_order(event.fill.client_id):
+                new = await self.desk.journal.record_fills([event.fill])
+                if not new:
+                    return
+                log_fill(event.fill)
+            self._moved(key)
+        elif isinstance(event, PositionMoved):
+            self._moved(Key(venue, event.symbol))
+
+    def worker(self, key: Key) -> Worker:
+        """Return the worker of a key, started where the reconciler runs."""
+        if key not in self.workers:
+            connection = self.desk.connections[key.venue]
+            worker = Worker(key, self.desk, connection, self._orders[key.venue])
+            self.workers[key] = worker
+            if self._tasks is not None:
+                self._tasks.create_task(worker.run(), name=f"worker {key}")
+        return self.workers[key]
+
+    def idle(self) -> bool:
+        """Return whether no look is under way."""
+        return all(worker.idle for worker in self.workers.values())
+
+    async def _decide(self) -> None:
+        """Decide, and wake the workers of what was decided; those that reduce are announced to the others first."""
+        in_force = dict(self.desk.journal.targets)
+        try:
+            decisions = await self._decider.decide()
+        except JournalFailed:
+            self.note_switches()
+            return
+        for decision in decisions:
+            if _shrinks(decision, in_force.get(decision.key)):
+                self.desk.announce_reduction(decision.key)
+        for decision in decisions:
+            worker = self.worker(decision.key)
+            worker.decided_anew()
+            worker.wake()
+
+    def _reduces(self, key: Key) -> bool:
+        target = self.desk.journal.targets.get(key)
+        book = self.desk.journal.books.get(key)
+        return target is not None and book is not None and abs(target.quantity) < abs(book.expected)
+
+    def _known_keys(self) -> list[Key]:
+        journal = self.desk.journal
+        unresolved = (intent.key for intent in journal.open_intents.values())
+        return [key for key in dict.fromkeys([*journal.targets, *unresolved]) if key.venue in self.desk.connections]
+
+    def _moved(self, key: Key) -> None:
+        worker = self.workers.get(key)
+        if worker is not None:
+            worker.touch()
+            worker.wake()
+
+    async def _deliver(self, names: Iterable[str | Key]) -> None:
+        names = set(names)
+        if DECIDE in names:
+            await self._decide()
+        for key in names:
+            if isinstance(key, Key):
+                self.worker(key).wake()
+
+    async def _resync_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self.desk.settings.reconciler.resync_seconds)
+            await self._record_equity()
+            self.note_switches()
+            self.resynced_at = time.monotonic()
+            log.debug("resync.done", markets=len(self.workers))
+
+    async def _record_equity(self) -> None:
+        total, highest = ZERO, ZERO
+        for name, connection in self.desk.connections.items():
+            try:
+                equity = await connection.read_equity() if connection.known else None
+            except VenueError as error:
+                connection.failed(error)
+                equity = None
+            if equity is None:
+                return
+            await self.desk.journal.record_equity(name, time.time(), equity)
+            total += equity
+            highest += self.desk.journal.highest_equity[name]
+        limit = Decimal(str(self.desk.settings.risk.max_drawdown))
+        if limit > 0 and highest > 0 and total <= highest * (1 - limit) and not self.desk.halt.reason():
+            self.halt(
+                f"max_drawdown: equity {total:.2f} is {(1 - total / highest) * 100:.1f} % below its high {highest:.2f}"
+            )
+
+
+def _shrinks(decision: Decision, last: Decision | None) -> bool:
+    if last is None:
+        return False
+    return abs(decision.quantity) < abs(last.quantity) or decision.quantity * last.quantity < 0

@@ -1,0 +1,230 @@
+"""The process: starts the tasks, wires their mailboxes, keeps status.json and the watchdog, and stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+import structlog
+
+from portfoliod import __version__
+from portfoliod.errors import Halted, SettingsError
+from portfoliod.host import WorkspaceLock, notify, watchdog_seconds
+from portfoliod.intake import Intake, Kind, Source
+from portfoliod.journal import Journal
+from portfoliod.model import Key
+from portfoliod.optimizer import Optimizer
+from portfoliod.reconciler import Look, Reconciler, Standing
+from portfoliod.reconciler.connection import Connection
+from portfoliod.reconciler.desk import Desk
+from portfoliod.reconciler.reconciler import DECIDE
+from portfoliod.settings import Settings, load_settings
+from portfoliod.status import Reporter, Status
+from portfoliod.switches import HaltSwitch
+from portfoliod.venues import VenueContext, open_venue
+from portfoliod.watcher import SCAN_SECONDS, Watcher
+from portfoliod.workspace import Workspace, write_atomically
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+STATUS_SECONDS = 1.0
+IN_FLIGHT_SECONDS = 10.0
+"""How long a stop waits for orders whose reply is on its way."""
+
+
+class Service:
+    """The daemon in one workspace."""
+
+    def __init__(self, workspace: Workspace, settings: Settings, *, live: bool) -> None:
+        self.workspace = workspace
+        self.settings = settings
+        self._live = live
+        self._stop = asyncio.Event()
+        self._stopping = False
+        self._last_status = b""
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT.
+
+        Raises:
+            LockHeld: another daemon works here.
+            SettingsError: a venue's table does not fit.
+            JournalFailed: the journal cannot be used.
+        """
+        async with self._opened() as (desk, journal):
+            self._listen()
+            intake = desk.intake
+            reconciler = Reconciler(desk)
+            optimizer = Optimizer(self.settings, intake, journal)
+            watcher = Watcher(
+                intake,
+                journal,
+                changed=lambda source: _route(source, reconciler, optimizer),
+                switched=reconciler.note_switches,
+                retire_removed=self.settings.reconciler.on_removed == "close",
+            )
+            reporter = Reporter(self.settings.mode, reconciler, intake)
+            log.info("daemon.started", version=__version__, root=str(self.workspace.root), mode=self.settings.mode)
+            await watcher.first_look()
+            intaking = asyncio.create_task(self._intaking(watcher, optimizer), name="intake")
+            trading = asyncio.create_task(self._trading(reconciler, reporter, watcher), name="trading")
+            notify("READY=1")
+            stop = asyncio.create_task(self._stop.wait(), name="stop")
+            await asyncio.wait({intaking, trading, stop}, return_when=asyncio.FIRST_COMPLETED)
+            await self._wind_down(intaking, trading, reconciler, reporter)
+            for task in (intaking, trading):
+                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+
+    async def once(self) -> dict[Key, Look]:
+        """Optimize if stats changed, reconcile until nothing is left to do, and return where each key stands.
+
+        Raises:
+            PortfoliodError: as `run`, and VenueUnreachable or KeysRefused.
+        """
+        async with self._opened() as (desk, journal):
+            desk.intake.read_all()
+            await Optimizer(self.settings, desk.intake, journal).look({"--once"})
+            desk.intake.read_all()
+            return await Reconciler(desk).once()
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncIterator[tuple[Desk, Journal]]:
+        """Hold the lock, the journal and the venues."""
+        self.workspace.create()
+        lock = WorkspaceLock(self.workspace.lock_file)
+        lock.acquire()
+        try:
+            async with Journal(self.workspace.journal_file) as journal:
+                intake = Intake(self.workspace, journal, self.settings.risk.max_position)
+                connections = open_connections(self.workspace, self.settings, live=self._live)
+                halt = HaltSwitch(self.workspace)
+                try:
+                    yield Desk(self.settings, intake, journal, connections, halt), journal
+                finally:
+                    for connection in connections.values():
+                        if connection.known:
+                            await connection.venue.close()
+        finally:
+            lock.release()
+
+    async def _intaking(self, watcher: Watcher, optimizer: Optimizer) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(watcher.run(), name="watcher")
+            tasks.create_task(optimizer.run(), name="optimizer")
+
+    async def _trading(self, reconciler: Reconciler, reporter: Reporter, watcher: Watcher) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(reconciler.run(), name="reconciler")
+            tasks.create_task(self._report(reporter), name="status")
+            tasks.create_task(self._feed_watchdog(reconciler, watcher), name="watchdog")
+
+    async def _wind_down(
+        self, intaking: asyncio.Task[None], trading: asyncio.Task[None], reconciler: Reconciler, reporter: Reporter
+    ) -> None:
+        """Stop taking on work, wait for what is in flight, and stop the rest."""
+        self._stopping = True
+        notify("STOPPING=1")
+        reconciler.desk.stopping = True
+        intaking.cancel()
+        deadline = time.monotonic() + IN_FLIGHT_SECONDS
+        while not reconciler.idle() and not trading.done() and time.monotonic() < deadline:  # noqa: ASYNC110 - bounded
+            await asyncio.sleep(0.01)
+        await self._write(reporter)
+        trading.cancel()
+        await asyncio.wait({intaking, trading})
+        self._write_down(reporter)
+        log.info("daemon.stopped", pid=os.getpid())
+
+    async def _report(self, reporter: Reporter) -> None:
+        while True:
+            await self._write(reporter)
+            await asyncio.sleep(STATUS_SECONDS)
+
+    async def _write(self, reporter: Reporter) -> None:
+        content = msgspec.json.format(msgspec.json.encode(reporter.status(stopping=self._stopping)), indent=2)
+        with contextlib.suppress(OSError):
+            # Off the loop and not flushed: a status is worth no order's wait.
+            await asyncio.to_thread(write_atomically, self.workspace.status_file, content, durable=False)
+
+    def _write_down(self, reporter: Reporter) -> None:
+        status: Status = msgspec.structs.replace(reporter.status(stopping=True), state="down", pid=None)
+        with contextlib.suppress(OSError):
+            write_atomically(self.workspace.status_file, msgspec.json.format(msgspec.json.encode(status), indent=2))
+
+    async def _feed_watchdog(self, reconciler: Reconciler, watcher: Watcher) -> None:
+        """Tell systemd that this loop turns, as long as the watcher scans and the reconciler resyncs."""
+        seconds = watchdog_seconds()
+        while seconds is not None:
+            now = time.monotonic()
+            scanned = now - watcher.scanned_at < 6 * SCAN_SECONDS
+            resynced = now - reconciler.resynced_at < 3 * self.settings.reconciler.resync_seconds + 30
+            if scanned and resynced:
+                notify("WATCHDOG=1")
+            await asyncio.sleep(seconds / 3)
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+
+    def _on_stop(self, number: signal.Signals) -> None:
+        if self._stop.is_set():
+            os._exit(128 + number)
+        self._stop.set()
+
+    def _on_reload(self) -> None:
+        """Re-read the settings; what does not fit leaves those in force."""
+        try:
+            fresh = load_settings(self.workspace.settings_file)
+        except SettingsError as error:
+            log.error(
+                "settings.rejected", what=error.what, where=error.where, found=error.found, kept="the settings in force"
+            )
+            return
+        log.info(
+            "settings.accepted",
+            changed=fresh != self.settings,
+            takes_effect="at the next restart" if fresh != self.settings else None,
+        )
+
+
+def exit_code_of(looks: Mapping[Key, Look]) -> int:
+    """Return the exit code for where the keys stand after `once`."""
+    standings = {look.standing for look in looks.values()}
+    if standings & {Standing.REFUSED, Standing.LOCKED}:
+        return Halted.exit_code
+    return 0 if standings <= {Standing.IN_STEP} else 1
+
+
+def open_connections(
+    workspace: Workspace, settings: Settings, *, live: bool, read_only: bool = False
+) -> dict[str, Connection]:
+    """Return a connection, not connected yet, for each venue of the settings.
+
+    An exchange is traded on only where the settings say mode = "live" and the command line says so too.
+
+    Raises:
+        SettingsError: a venue's table does not fit.
+    """
+    connections = {}
+    for name, table in settings.venues.items():
+        driver = str(table["driver"])
+        allowed = driver == "paper" or (settings.mode == "live" and live)
+        context = VenueContext(name, workspace.var, workspace.settings_file, read_only or not allowed)
+        connections[name] = Connection(open_venue(context, table), driver)
+    return connections
+
+
+def _route(source: Source, reconciler: Reconciler, optimizer: Optimizer) -> None:
+    """Put a change into the mailboxes of those whom it concerns."""
+    if source.kind is not Kind.STATE:
+        optimizer.mailbox.put(source.strategy or "portfolio_config.json")
+    if source.kind is not Kind.STATS:
+        reconciler.mailbox.put(DECIDE)

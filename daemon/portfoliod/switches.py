@@ -1,0 +1,56 @@
+"""var/HALT: while it exists, nothing that adds exposure is sent. What it holds is for people, but for one line."""
+
+from __future__ import annotations
+
+import contextlib
+
+from portfoliod.workspace import Workspace, write_atomically
+
+FLATTEN = "flatten"
+"""A line of var/HALT with this word: managed positions are closed too."""
+
+
+class HaltSwitch:
+    """The file, and a halt in memory for when the file cannot be written."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._in_memory = ""
+
+    def reason(self) -> str:
+        """Return why the daemon is halted, or an empty string."""
+        if not self._workspace.halted():
+            return self._in_memory
+        lines = [line for line in self._lines() if line != FLATTEN]
+        return lines[0] if lines else "var/HALT exists"
+
+    def flattening(self) -> bool:
+        """Return whether managed positions are to be closed."""
+        return self._workspace.halted() and FLATTEN in self._lines()
+
+    def trip(self, reason: str, *, flatten: bool = False) -> None:
+        """Halt. Where the file cannot be written the halt holds in memory until this process ends."""
+        lines = [self.reason() or " ".join(reason.split()) or "no reason given"]
+        if flatten or self.flattening():
+            lines.append(FLATTEN)
+        try:
+            self._workspace.var.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._workspace.halt_file, "".join(f"{line}\n" for line in lines).encode())
+        except OSError:
+            self._in_memory = lines[0]
+
+    def clear(self) -> bool:
+        """Remove the halt and return whether there was one."""
+        was = bool(self.reason())
+        self._in_memory = ""
+        with contextlib.suppress(FileNotFoundError):
+            self._workspace.halt_file.unlink()
+        return was
+
+    def _lines(self) -> list[str]:
+        try:
+            with self._workspace.halt_file.open("rb") as file:
+                text = file.read(4096).decode(errors="replace")
+        except OSError:
+            return []
+        return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,141 @@
+"""States and weights in, decisions out.
+
+    target notional (venue, symbol) = account_value x leverage x sum of weight_i x position_i
+
+A target is decided when that changes, priced once, and stays that quantity: a price that moves trades nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+
+import msgspec
+
+from portfoliod.errors import PortfoliodError, UnknownSymbol
+from portfoliod.model import ZERO, Contribution, Decision, Key, MarketRules, PortfolioConfig, State
+
+Resolve = Callable[[str, str], str]
+"""(venue, symbol as the strategy wrote it) -> unified symbol. Raises UnknownSymbol."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What the strategies together want in one key, as a share of account_value."""
+
+    key: Key
+    exposure: Decimal
+    contributions: tuple[Contribution, ...]
+
+    def notional(self, account_value: Decimal) -> Decimal:
+        """Return the wanted notional in the quote currency."""
+        return account_value * self.exposure
+
+
+class RefusedStrategy(msgspec.Struct, frozen=True):
+    """A strategy whose state cannot be traded. What it held stays in force."""
+
+    strategy: str
+    error: PortfoliodError
+
+
+def wanted(
+    states: Mapping[str, State],
+    portfolio: PortfolioConfig,
+    in_force: Mapping[Key, Decision],
+    resolve: Resolve,
+    default_venue: str,
+) -> tuple[dict[Key, Wanted], list[RefusedStrategy]]:
+    """Return what is wanted in every managed key, and the strategies that were refused.
+
+    A key is managed once a strategy with a weight names it; from then on it is listed for ever, with an exposure of 0
+    when nobody names it any more. A refused strategy keeps, at its weight of today, the positions that the decisions
+    in force ascribe to it.
+
+    Args:
+        states: the last good state of each strategy.
+        portfolio: weights, leverage and routes.
+        in_force: the last decision of each key.
+        resolve: finds a market on a venue.
+        default_venue: where strategies without a route go.
+    """
+    contributions: dict[Key, list[Contribution]] = {key: [] for key in in_force}
+    refused: list[RefusedStrategy] = []
+    for strategy in sorted(states):
+        weight = portfolio.weights.get(strategy)
+        if weight is None:
+            continue
+        venue = portfolio.exchanges.get(strategy, default_venue)
+        try:
+            positions = _resolved(strategy, states[strategy], venue, resolve)
+        except UnknownSymbol as error:
+            refused.append(RefusedStrategy(strategy, error))
+            positions = dict(_held(strategy, in_force.values()))
+        for key, position in positions.items():
+            if weight > 0 or key in contributions:
+                contributions.setdefault(key, []).append(Contribution(strategy, position, weight))
+    return {
+        key: Wanted(
+            key,
+            portfolio.leverage * sum((part.weight * part.position for part in parts), ZERO),
+            tuple(parts),
+        )
+        for key, parts in sorted(contributions.items())
+    }, refused
+
+
+def _resolved(strategy: str, state: State, venue: str, resolve: Resolve) -> dict[Key, Decimal]:
+    positions: dict[Key, Decimal] = {}
+    for text, position in state.positions.items():
+        key = Key(venue, resolve(venue, text))
+        if key in positions:
+            raise UnknownSymbol(
+                "two names for one market",
+                where=f"strategies/{strategy}/state.json",
+                found=f"{text} and another one are both {key.symbol} on {venue}",
+                mend="name each market once",
+            )
+        positions[key] = position
+    return positions
+
+
+def _held(strategy: str, decisions: Iterable[Decision]) -> Iterable[tuple[Key, Decimal]]:
+    for decision in decisions:
+        for part in decision.contributions:
+            if part.strategy == strategy:
+                yield decision.key, part.position
+
+
+def changed(want: Wanted, last: Decision | None, account_value: Decimal, *, sized_by_equity: bool) -> bool:
+    """Return whether a key needs a new decision.
+
+    Where the account value is the venues' equity it moves all the time and is read at each decision, so it is no
+    reason for one by itself: then the exposure is compared, else the notional.
+    """
+    if last is None:
+        return True
+    if sized_by_equity:
+        return want.exposure != last.exposure
+    return want.notional(account_value) != last.notional
+
+
+def decide(
+    want: Wanted, *, number: int, at: float, account_value: Decimal, price: Decimal, rules: MarketRules
+) -> tuple[Decision, str]:
+    """Return the decision that sizes what is wanted at a price, and a warning (or an empty string)."""
+    notional = want.notional(account_value)
+    quantity = rules.quantity(notional, price)
+    warning = ""
+    if rules.spot and quantity < 0:
+        quantity = ZERO
+        warning = "a spot market cannot be held short: the target is 0"
+    return Decision(
+        number=number,
+        key=want.key,
+        at=at,
+        exposure=want.exposure,
+        account_value=account_value,
+        notional=notional,
+        price=price,
+        quantity=quantity,
+        contributions=want.contributions,
+    ), warning

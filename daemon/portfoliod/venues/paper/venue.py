@@ -1,0 +1,201 @@
+"""The paper venue: market orders that fill at once, half a spread and some slippage from the price."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+
+from portfoliod.errors import OrderRefused
+from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Side
+from portfoliod.settings import NotNegative, Positive, read_table
+from portfoliod.venues.paper.account import Account
+from portfoliod.venues.paper.feed import Feed, open_feed
+from portfoliod.venues.protocol import Filled, OrderReport, Positions, Price, Venue, VenueContext, VenueEvent
+from portfoliod.venues.symbols import Directory, Listing
+
+MIN_NOTIONAL = Decimal(5)
+BASIS_POINT = Decimal("0.0001")
+PRICE_GRAIN = Decimal("0.00000001")
+
+
+class PaperSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table of a venue with driver = "paper"."""
+
+    driver: str = "paper"
+    prices: str = "simulated"
+    """simulated | candles:DIR; a relative DIR starts at the workspace's root."""
+    speed: Positive = 1.0
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**63)] = 1
+    balance: Positive = 10000.0
+    quote: str = "USDT"
+    market_type: Literal["swap", "spot"] = "swap"
+    fee_bps: NotNegative = 5.0
+    half_spread_bps: NotNegative = 1.0
+    slippage_bps: NotNegative = 1.0
+
+
+def open_paper(context: VenueContext, table: Mapping[str, object]) -> Venue:
+    """Return a paper venue; see `portfoliod.venues.registry.Opener`."""
+    where = str(context.settings_file)
+    settings = read_table(table, PaperSettings, where=where, prefix=f"venues.{context.name}.")
+    return PaperVenue(context, settings)
+
+
+class PaperVenue:
+    """An account in var/paper-NAME.db. Opening it anew finds everything where it was."""
+
+    absence_grace = 0.0
+
+    def __init__(self, context: VenueContext, settings: PaperSettings) -> None:
+        self.name = context.name
+        self._context = context
+        self._settings = settings
+        self._events: asyncio.Queue[VenueEvent] = asyncio.Queue()
+        self._account: Account
+        self._feed: Feed
+        self._directory: Directory
+        self._rules: dict[str, MarketRules] = {}
+
+    async def connect(self) -> None:
+        """Open the account and the prices."""
+        settings, context = self._settings, self._context
+        self._account = Account(
+            self.name,
+            context.var / f"paper-{self.name}.db",
+            Decimal(str(settings.balance)),
+            time.time(),
+            read_only=context.read_only,
+        )
+        self._feed = open_feed(
+            settings.prices,
+            seed=settings.seed,
+            speed=settings.speed,
+            quote=settings.quote,
+            root=context.var.parent,
+            started=self._account.opened_at,
+            where=f"{context.settings_file}  venues.{self.name}.prices",
+        )
+        spot = settings.market_type == "spot"
+        listings = []
+        for base, grid in self._feed.markets().items():
+            pair = f"{base}/{settings.quote}"
+            symbol = pair if spot else f"{pair}:{settings.quote}"
+            listings.append(Listing(symbol, f"{base}{settings.quote}", base, settings.quote, settings.market_type))
+            self._rules[symbol] = MarketRules(
+                step=grid.step,
+                min_quantity=grid.min_quantity,
+                min_notional=MIN_NOTIONAL,
+                spot=spot,
+                reduce_only_exempt=not spot,
+            )
+        self._directory = Directory(self.name, listings, settings.market_type, settings.quote)
+
+    async def close(self) -> None:
+        """Close the account."""
+        self._account.close()
+
+    def describe(self) -> str:
+        """Return where the prices come from."""
+        return self._feed.describe()
+
+    def resolve(self, text: str) -> str:
+        """Return the unified symbol of a market."""
+        return self._directory.resolve(text)
+
+    def rules(self, symbol: str) -> MarketRules:
+        """Return the market's steps and minimums."""
+        return self._rules[symbol]
+
+    async def price(self, symbol: str) -> Price:
+        """Return the price now."""
+        return Price(self._price(symbol), time.monotonic())
+
+    async def positions(self, newer_than: float) -> Positions:
+        """Return the account's positions now."""
+        at = max(newer_than, time.monotonic())
+        return Positions(at, self._account.positions())
+
+    async def equity(self) -> Decimal:
+        """Return cash plus positions at today's prices."""
+        held = sum((quantity * self._price(symbol) for symbol, quantity in self._account.positions().items()), ZERO)
+        return self._account.cash + held
+
+    async def place(self, intent: Intent) -> OrderReport:
+        """Fill a market order whole, or refuse it. An id that the account knows returns the order that bears it."""
+        known = await self.find(intent.key.symbol, intent.client_id)
+        if known is not None:
+            return known
+        quantity = self._accepted(intent)
+        price = self._price(intent.key.symbol)
+        away = Decimal(str(self._settings.half_spread_bps + self._settings.slippage_bps)) * BASIS_POINT
+        paid = (price * (1 + away * intent.side.sign)).quantize(PRICE_GRAIN)
+        fee = (quantity * paid * Decimal(str(self._settings.fee_bps)) * BASIS_POINT).quantize(PRICE_GRAIN)
+        if (
+            self._rules[intent.key.symbol].spot
+            and intent.side is Side.BUY
+            and self._account.cash < quantity * paid + fee
+        ):
+            raise self._refused(
+                intent, "insufficient funds", f"{self._account.cash:.2f} {self._settings.quote} are free"
+            )
+        fill = self._account.execute(
+            Fill(
+                key=intent.key,
+                trade_id="",
+                client_id=intent.client_id,
+                side=intent.side,
+                quantity=quantity,
+                price=paid,
+                fee=fee,
+                fee_currency=self._settings.quote,
+                at=time.time(),
+            )
+        )
+        self._events.put_nowait(Filled(fill))
+        return OrderReport(intent.client_id, IntentStatus.DONE, quantity, [fill])
+
+    async def cancel(self, symbol: str, client_id: str) -> None:
+        """Do nothing: no order of this venue is ever still working."""
+
+    async def find(self, symbol: str, client_id: str) -> OrderReport | None:  # noqa: ARG002 - the id is enough here
+        """Return the order that bears a client order id."""
+        order = self._account.order(client_id)
+        if order is None:
+            return None
+        return OrderReport(client_id, order.status, order.filled, self._account.fills(client_id))
+
+    async def events(self) -> AsyncIterator[VenueEvent]:
+        """Yield the fills of this process's orders."""
+        while True:
+            yield await self._events.get()
+
+    def _price(self, symbol: str) -> Decimal:
+        return self._feed.price(self._directory.listings[symbol].base, time.time())
+
+    def _accepted(self, intent: Intent) -> Decimal:
+        """Return the quantity that may be filled."""
+        rules = self._rules[intent.key.symbol]
+        quantity = intent.quantity
+        held = self._account.positions().get(intent.key.symbol, ZERO)
+        if quantity <= 0 or quantity % rules.step != 0:
+            raise self._refused(intent, "the quantity is not on the step", f"{quantity}, step {rules.step}")
+        if quantity < rules.min_quantity:
+            raise self._refused(intent, "below the minimum quantity", f"{quantity} of {rules.min_quantity}")
+        if intent.reduce_only and held * intent.side.sign >= 0:
+            raise self._refused(intent, "reduce-only, and there is nothing to reduce", f"position {held}")
+        if intent.reduce_only and not rules.spot:
+            quantity = min(quantity, abs(held))
+        if rules.spot and intent.side is Side.SELL and quantity > held:
+            raise self._refused(intent, "insufficient balance", f"{held} held")
+        notional = quantity * self._price(intent.key.symbol)
+        if notional < rules.min_notional and not (intent.reduce_only and rules.reduce_only_exempt):
+            raise self._refused(intent, "below the minimum notional", f"{notional:.2f} of {rules.min_notional}")
+        return quantity
+
+    def _refused(self, intent: Intent, what: str, found: str) -> OrderRefused:
+        return OrderRefused(what, where=str(intent.key), found=found, kept="the position stays as it is")

@@ -1,0 +1,140 @@
+"""The Venue protocol: an account on an exchange, as the reconciler needs it.
+
+Quantities are signed or positive Decimals in the base currency (inverse markets: contracts); symbols are unified
+(`BTC/USDT:USDT`). Times of evidence (`at` of a snapshot or a price) are on the clock of `time.monotonic`, times of the
+world (of a fill) in epoch seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from portfoliod.model import Fill, Intent, IntentStatus, MarketRules
+
+
+class Price(msgspec.Struct, frozen=True):
+    """What a market trades at, and when that was known."""
+
+    value: Decimal
+    at: float
+
+
+class Positions(msgspec.Struct, frozen=True):
+    """Every position of the account at one moment; a symbol that is not in it is flat."""
+
+    at: float
+    """A moment at or before which the venue made this snapshot: what happened later may be missing from it."""
+    quantities: Mapping[str, Decimal]
+
+
+class OrderReport(msgspec.Struct, frozen=True):
+    """What the venue says of an order: how far it has come, and its fills as far as they are known."""
+
+    client_id: str
+    status: IntentStatus
+    filled: Decimal
+    fills: Sequence[Fill] = ()
+
+
+class Filled(msgspec.Struct, frozen=True):
+    """An execution on the account, of whoever sent the order."""
+
+    fill: Fill
+
+
+class PositionMoved(msgspec.Struct, frozen=True):
+    """Something changed in a market: look at it."""
+
+    symbol: str
+
+
+class Reconnected(msgspec.Struct, frozen=True):
+    """The stream was away; what happened meanwhile never appears on it: look at everything."""
+
+
+VenueEvent = Filled | PositionMoved | Reconnected
+
+
+class VenueContext(msgspec.Struct, frozen=True):
+    """What a venue is opened with, besides its own table of settings."""
+
+    name: str
+    var: Path
+    """Where it may keep files; their names start with the venue's."""
+    settings_file: Path
+    """For errors."""
+    read_only: bool
+    """Look, but neither trade nor write: a command beside a running daemon."""
+
+
+class Venue(Protocol):
+    """One account. Every method but `resolve`, `rules` and `describe` may raise VenueUnreachable or KeysRefused."""
+
+    name: str
+    absence_grace: float
+    """Seconds after which an order that the venue does not know can no longer appear."""
+
+    async def connect(self) -> None:
+        """Load the markets and prove the keys. Called again after a failure."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of sockets and files."""
+        ...
+
+    def describe(self) -> str:
+        """Return in a few words where the prices come from, for the log and `status`."""
+        ...
+
+    def resolve(self, text: str) -> str:
+        """Return the unified symbol of a market in any of the forms that a strategy may write.
+
+        Raises:
+            UnknownSymbol: with the candidates.
+        """
+        ...
+
+    def rules(self, symbol: str) -> MarketRules:
+        """Return what the venue accepts in a market that `resolve` returned."""
+        ...
+
+    async def price(self, symbol: str) -> Price:
+        """Return the latest price of a market."""
+        ...
+
+    async def positions(self, newer_than: float) -> Positions:
+        """Return a complete snapshot whose `at` is not before `newer_than` (`time.monotonic`).
+
+        An error, an empty answer or a part of one is VenueUnreachable, never a flat account.
+        """
+        ...
+
+    async def equity(self) -> Decimal:
+        """Return the account's equity in the quote currency."""
+        ...
+
+    async def place(self, intent: Intent) -> OrderReport:
+        """Send a market order once, under the intent's client order id.
+
+        Raises:
+            OrderRefused: the venue proved that it did not take it.
+            OrderUnknown: anything else that is not a report.
+        """
+        ...
+
+    async def cancel(self, symbol: str, client_id: str) -> None:
+        """Ask for an order's cancellation. What came of it is for `find` to say."""
+        ...
+
+    async def find(self, symbol: str, client_id: str) -> OrderReport | None:
+        """Return what the venue knows of an order by its client order id, None where it does not know it now."""
+        ...
+
+    def events(self) -> AsyncIterator[VenueEvent]:
+        """Yield what the venue's streams say, until it is closed. Raises VenueUnreachable when they break off."""
+        ...

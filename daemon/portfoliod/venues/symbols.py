@@ -1,0 +1,95 @@
+"""Finding the market that a strategy means: `BTCUSDT`, `BTC/USDT:USDT`, `BTC/USDT` and `BTC-USDT` are all in use."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from portfoliod.errors import UnknownSymbol
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """One market of a venue, as far as its names go."""
+
+    symbol: str
+    """Unified."""
+    id: str
+    """The exchange's own."""
+    base: str
+    quote: str
+    kind: str
+    """swap, future or spot."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return every form in which a strategy may write it, in capitals."""
+        pair = (f"{self.base}{separator}{self.quote}" for separator in ("/", "-", ""))
+        return tuple(name.upper() for name in (self.symbol, self.id, *pair))
+
+
+class Directory:
+    """The markets of one venue by every name that they go by."""
+
+    def __init__(self, venue: str, listings: Iterable[Listing], market_type: str, quote: str) -> None:
+        self._venue = venue
+        self._market_type = market_type
+        self._quote = quote
+        self._by_name: dict[str, list[Listing]] = {}
+        self._symbols: dict[str, Listing] = {}
+        for listing in listings:
+            self._symbols[listing.symbol] = listing
+            for name in dict.fromkeys(listing.names()):
+                self._by_name.setdefault(name, []).append(listing)
+
+    @property
+    def listings(self) -> Mapping[str, Listing]:
+        """The markets by unified symbol."""
+        return self._symbols
+
+    def resolve(self, text: str) -> str:
+        """Return the unified symbol that a text means.
+
+        A symbol with a settlement currency (`BTC/USDT:USDT`) says which market it means; every other form prefers the
+        venue's market type, then its quote currency.
+
+        Raises:
+            UnknownSymbol: there is no such market, or there are several.
+        """
+        name = text.strip().upper()
+        candidates = self._by_name.get(name, [])
+        exact = [listing for listing in candidates if ":" in name and listing.symbol.upper() == name]
+        preferences = (
+            exact,
+            [listing for listing in candidates if self._fits(listing) and listing.quote == self._quote],
+            [listing for listing in candidates if self._fits(listing)],
+            candidates,
+        )
+        for preferred in preferences:
+            if len(preferred) == 1:
+                return preferred[0].symbol
+            if preferred:
+                raise self._ambiguous(text, preferred)
+        raise self._unknown(text, name)
+
+    def _fits(self, listing: Listing) -> bool:
+        return listing.kind == self._market_type
+
+    def _ambiguous(self, text: str, candidates: Iterable[Listing]) -> UnknownSymbol:
+        names = ", ".join(sorted(listing.symbol for listing in candidates))
+        return UnknownSymbol(
+            "several markets go by this symbol",
+            where=f"venue {self._venue}",
+            found=f"{text}: {names}",
+            mend="write the unified symbol of the one that is meant",
+        )
+
+    def _unknown(self, text: str, name: str) -> UnknownSymbol:
+        near = [self._by_name[close][0].symbol for close in difflib.get_close_matches(name, self._by_name, n=3)]
+        hint = f"; the nearest are {', '.join(dict.fromkeys(near))}" if near else ""
+        return UnknownSymbol(
+            "no such market",
+            where=f"venue {self._venue}",
+            found=f"{text}{hint}",
+            mend="write a symbol that the venue lists, or route the strategy elsewhere in `exchanges`",
+        )

@@ -1,0 +1,187 @@
+"""The folder that a daemon works in: its paths, safe reads and atomic writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from portfoliod.errors import FileRejected
+
+STRATEGY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LARGEST_FILE = 64 * 1024 * 1024
+
+
+class Signature(NamedTuple):
+    """What a stat tells of a file's content: a change of it asks for a read, nothing more."""
+
+    inode: int
+    size: int
+    modified_ns: int
+
+
+class Unsettled(FileRejected):
+    """The file changed while it was read, or is not whole yet. A writer may be at work: read again shortly."""
+
+
+class Workspace:
+    """The paths of SPEC's workspace below one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.strategies = self.root / "strategies"
+        self.config = self.root / "config"
+        self.var = self.root / "var"
+        self.settings_file = self.config / "portfoliod.toml"
+        self.portfolio_file = self.config / "portfolio_config.json"
+        self.journal_file = self.var / "journal.db"
+        self.status_file = self.var / "status.json"
+        self.lock_file = self.var / "lock"
+        self.halt_file = self.var / "HALT"
+        self.proposal_file = self.var / "proposal.json"
+        self.wake_file = self.var / "wake"
+        """Touched by a command that changed the journal, so that a running daemon looks at it."""
+
+    def create(self) -> None:
+        """Make the folders that are missing."""
+        for folder in (self.strategies, self.config, self.var):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def state_file(self, name: str) -> Path:
+        """Return the path of a strategy's state.json."""
+        return self.strategies / name / "state.json"
+
+    def stats_file(self, name: str) -> Path:
+        """Return the path of a strategy's stats.json."""
+        return self.strategies / name / "stats.json"
+
+    def shown(self, path: Path) -> str:
+        """Return a path as it is shown to a person: relative to the root where it lies below it."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+    def folders(self) -> Iterator[tuple[str, bool]]:
+        """Yield the name of each folder in strategies/ that is not hidden, and whether the name is allowed."""
+        try:
+            entries = sorted(os.scandir(os.fsencode(self.strategies)), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            name = os.fsdecode(entry.name)
+            if name.startswith((".", "_")) or not entry.is_dir():
+                continue
+            yield name, STRATEGY_NAME.fullmatch(name) is not None
+
+    def halted(self) -> bool:
+        """Return whether var/HALT exists. What cannot be looked up counts as halted."""
+        try:
+            self.halt_file.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
+
+def signature(path: Path) -> Signature | None:
+    """Return a file's signature, or None where it does not exist or cannot be looked up."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return Signature(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def read_settled(path: Path, shown: str) -> tuple[bytes, float]:
+    """Return a regular file's content and its modification time in epoch seconds.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        Unsettled: where it changed during the read.
+        FileRejected: where it is too large, not a regular file or not readable.
+    """
+    try:
+        # O_NONBLOCK: a FIFO of this name must not hang the daemon.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(shown) from error
+    except OSError as error:
+        raise _unreadable(error, shown) from error
+    with open(descriptor, "rb", buffering=0):
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise FileRejected(
+                "not a regular file",
+                where=shown,
+                found=stat.filemode(before.st_mode),
+                mend="put a regular file in its place",
+            )
+        if before.st_size > LARGEST_FILE:
+            raise FileRejected(
+                "the file is too large",
+                where=shown,
+                found=f"{before.st_size} bytes",
+                mend=f"publish at most {LARGEST_FILE} bytes (64 MiB)",
+            )
+        try:
+            content = _read_at_most(descriptor, LARGEST_FILE + 1)
+        except OSError as error:
+            raise _unreadable(error, shown) from error
+        after = os.fstat(descriptor)
+    same = (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
+    if not same or len(content) != after.st_size:
+        raise Unsettled(
+            "the file changes while it is read", where=shown, mend="write it atomically: a temporary file, then rename"
+        )
+    return content, after.st_mtime
+
+
+def _read_at_most(descriptor: int, most: int) -> bytes:
+    parts = []
+    while most > 0 and (part := os.read(descriptor, min(most, 1 << 22))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
+
+
+def _unreadable(error: OSError, shown: str) -> FileRejected:
+    return FileRejected(
+        "the file cannot be read",
+        where=shown,
+        found=error.strerror or str(error),
+        mend="make it readable for the user that runs portfoliod",
+    )
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Replace a file so that a reader sees the old content or the new one, whole.
+
+    A temporary file in the same folder is written, flushed to disk, renamed, and the folder is flushed. Without
+    `durable` nothing is flushed: for what may be lost with the machine.
+
+    Raises:
+        OSError: the file is as it was.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            if durable:
+                os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
