@@ -292,7 +292,6 @@ def retire(workspace: Workspace, name: str) -> str:
 def _intake(workspace: Workspace, settings: Settings) -> Intake:
     journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
     intake = Intake(workspace, journal, settings.risk.max_position)
-    intake.journal = None
     intake.read_all()
     return intake
 

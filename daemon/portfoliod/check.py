@@ -67,7 +67,6 @@ def _permissions(workspace: Workspace) -> list[Problem]:
 def _files(workspace: Workspace, settings: Settings, fine: list[str]) -> list[Problem]:
     journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
     intake = Intake(workspace, journal, settings.risk.max_position)
-    intake.journal = None
     intake.read_all()
     for name in sorted(intake.strategies()):
         history = intake.histories.get(name)

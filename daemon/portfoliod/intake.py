@@ -132,13 +132,14 @@ class Intake:
     def accept(self, loaded: Loaded) -> bool:
         """Put content in force and return whether it differs from what was.
 
-        A rewrite with the same bytes changes nothing but the moment at which a state without `updated_at` was decided.
+        A state that only says anew when it was decided does not differ.
         """
         source = loaded.source
         shown = self.workspace.shown(self.path_of(source))
         self.problems.pop(shown, None)
-        changed = self._hashes.get(source) != loaded.hash
+        rewritten = self._hashes.get(source) != loaded.hash
         content = loaded.content
+        before = self._content(source)
         if isinstance(content, State):
             self.states[source.strategy] = content
         elif isinstance(content, History):
@@ -146,10 +147,12 @@ class Intake:
         else:
             self.portfolio, self.portfolio_raw = content, loaded.raw
         self._hashes[source] = loaded.hash
-        if changed and self.journal is not None:
+        if rewritten and self.journal is not None and not self.journal.read_only:
             kept = loaded.raw if source.kind is Kind.PORTFOLIO else msgspec.json.encode(content)
             self.journal.keep_document(Document(shown, kept, loaded.hash), time.time())
-        return changed
+        if isinstance(content, State) and isinstance(before, State):
+            return content.positions != before.positions
+        return rewritten and (before is None or source.kind is Kind.PORTFOLIO or content != before)
 
     def reject(self, source: Source, error: PortfoliodError) -> Problem:
         """Record what is wrong with a file and return it as a person sees it, with what stays in force."""
@@ -197,6 +200,11 @@ class Intake:
                     self.missing(source)
             except FileRejected as error:
                 self.reject(source, error)
+
+    def _content(self, source: Source) -> State | History | PortfolioConfig | None:
+        if source.kind is Kind.STATE:
+            return self.states.get(source.strategy)
+        return self.histories.get(source.strategy) if source.kind is Kind.STATS else self.portfolio
 
     def _kept(self, source: Source) -> str:
         if source.kind is Kind.STATE:

@@ -33,6 +33,7 @@ from portfoliod.workspace import Workspace, write_atomically
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 STATUS_SECONDS = 1.0
+SIGN_OF_LIFE_SECONDS = 5.0
 IN_FLIGHT_SECONDS = 10.0
 """How long a stop waits for orders whose reply is on its way."""
 
@@ -45,8 +46,6 @@ class Service:
         self.settings = settings
         self._live = live
         self._stop = asyncio.Event()
-        self._stopping = False
-        self._last_status = b""
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -73,6 +72,7 @@ class Service:
             await watcher.first_look()
             intaking = asyncio.create_task(self._intaking(watcher, optimizer), name="intake")
             trading = asyncio.create_task(self._trading(reconciler, reporter, watcher), name="trading")
+            optimizer.mailbox.put("start")
             notify("READY=1")
             stop = asyncio.create_task(self._stop.wait(), name="stop")
             await asyncio.wait({intaking, trading, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -128,26 +128,31 @@ class Service:
         self, intaking: asyncio.Task[None], trading: asyncio.Task[None], reconciler: Reconciler, reporter: Reporter
     ) -> None:
         """Stop taking on work, wait for what is in flight, and stop the rest."""
-        self._stopping = True
         notify("STOPPING=1")
         reconciler.desk.stopping = True
         intaking.cancel()
         deadline = time.monotonic() + IN_FLIGHT_SECONDS
         while not reconciler.idle() and not trading.done() and time.monotonic() < deadline:  # noqa: ASYNC110 - bounded
             await asyncio.sleep(0.01)
-        await self._write(reporter)
+        await self._write(reporter.status(stopping=True))
         trading.cancel()
         await asyncio.wait({intaking, trading})
         self._write_down(reporter)
         log.info("daemon.stopped", pid=os.getpid())
 
     async def _report(self, reporter: Reporter) -> None:
+        """Write the status when something in it is new, and now and then as a sign of life."""
+        timeless, written = b"", 0.0
         while True:
-            await self._write(reporter)
+            status = reporter.status(stopping=False)
+            fresh = status.timeless()
+            if fresh != timeless or time.monotonic() - written >= SIGN_OF_LIFE_SECONDS:
+                await self._write(status)
+                timeless, written = fresh, time.monotonic()
             await asyncio.sleep(STATUS_SECONDS)
 
-    async def _write(self, reporter: Reporter) -> None:
-        content = msgspec.json.format(msgspec.json.encode(reporter.status(stopping=self._stopping)), indent=2)
+    async def _write(self, status: Status) -> None:
+        content = msgspec.json.format(msgspec.json.encode(status), indent=2)
         with contextlib.suppress(OSError):
             # Off the loop and not flushed: a status is worth no order's wait.
             await asyncio.to_thread(write_atomically, self.workspace.status_file, content, durable=False)

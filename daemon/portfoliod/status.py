@@ -73,6 +73,13 @@ class Status(msgspec.Struct, frozen=True):
     problems: list[Problem]
     halt_reason: str | None = None
 
+    def timeless(self) -> bytes:
+        """Return what of it does not change by itself, to see whether anything happened."""
+        strategies = {
+            name: msgspec.structs.replace(strategy, state_age_s=None) for name, strategy in self.strategies.items()
+        }
+        return msgspec.json.encode(msgspec.structs.replace(self, updated_at="", strategies=strategies))
+
 
 class Reporter:
     """Makes the status of a running daemon."""

@@ -12,11 +12,14 @@ from decimal import Decimal
 
 import msgspec
 
-from portfoliod.errors import PortfoliodError, UnknownSymbol
+from portfoliod.errors import PortfoliodError, UnknownSymbol, VenueUnreachable
 from portfoliod.model import ZERO, Contribution, Decision, Key, MarketRules, PortfolioConfig, State
 
 Resolve = Callable[[str, str], str]
-"""(venue, symbol as the strategy wrote it) -> unified symbol. Raises UnknownSymbol."""
+"""(venue, symbol as the strategy wrote it) -> unified symbol.
+
+Raises UnknownSymbol, or VenueUnreachable where the venue's markets are not known yet.
+"""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -32,7 +35,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class RefusedStrategy(msgspec.Struct, frozen=True):
-    """A strategy whose state cannot be traded. What it held stays in force."""
+    """A strategy whose state cannot be traded now. What it held stays in force."""
 
     strategy: str
     error: PortfoliodError
@@ -67,7 +70,7 @@ def wanted(
         venue = portfolio.exchanges.get(strategy, default_venue)
         try:
             positions = _resolved(strategy, states[strategy], venue, resolve)
-        except UnknownSymbol as error:
+        except (UnknownSymbol, VenueUnreachable) as error:
             refused.append(RefusedStrategy(strategy, error))
             positions = dict(_held(strategy, in_force.values()))
         for key, position in positions.items():

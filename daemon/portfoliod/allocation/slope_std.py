@@ -12,7 +12,7 @@ import numpy as np
 
 from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.candidate import Candidate, Solver, by_gram, by_scipy
-from portfoliod.allocation.capped import best_capped_mix, corner
+from portfoliod.allocation.capped import Problem, best_capped_mix, corner
 from portfoliod.allocation.identical import share_equally
 from portfoliod.allocation.rules import Rules
 from portfoliod.allocation.standardise import Standardised, slope_weights, standardise
@@ -110,7 +110,7 @@ def _solve(standard: Standardised, max_weight: float, solver: Solver) -> Candida
     if max_weight >= 1.0:
         return best_mix(standard.paths, standard.slopes, solver)
     risk = standard.risk / standard.risk.max()
-    return best_capped_mix(standard.paths, standard.slopes, risk, max_weight, solver)
+    return best_capped_mix(Problem(standard.paths, standard.slopes, risk, max_weight, solver))
 
 
 def _weights(candidate: Candidate, risk: Floats) -> Floats:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -29,6 +30,7 @@ class Journal:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self.read_only = read_only
         self.failed: JournalFailed | None = None
         """Set by a write that failed, until one succeeds."""
         self._store = Store(connect(path, read_only=read_only))
@@ -180,8 +182,13 @@ class Journal:
     async def reread_switches(self) -> None:
         """Read again what commands change from outside: locks, and with them what positions must be."""
         locks, books = await self.write(lambda store: list(store.locks()), lambda store: list(store.books()))
-        self.locks = {lock.key: lock for lock in locks}  # type: ignore[attr-defined]
-        self.books = {book.key: book for book in books}  # type: ignore[attr-defined]
+        self.locks = {lock.key: lock for lock in cast("list[Lock]", locks)}
+        self.books = {book.key: book for book in cast("list[Book]", books)}
+
+    async def reread_retirements(self) -> list[Retirement]:
+        """Return the retired strategies, those that a command retired meanwhile included."""
+        (found,) = await self.write(lambda store: list(store.retirements()))
+        return cast("list[Retirement]", found)
 
     def _queue(self, *writes: Write) -> asyncio.Future[list[object]]:
         done: asyncio.Future[list[object]] = asyncio.get_running_loop().create_future()

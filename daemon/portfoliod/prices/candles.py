@@ -236,3 +236,14 @@ def _rejected_line(path: Path, number: int, found: str) -> FileRejected:
         found=found,
         mend="correct or remove the line",
     )
+
+
+def write_candles(path: Path, candles: Candles) -> None:
+    """Write a candle file that `read_candles` reads; gzipped where the name ends in .gz."""
+    lines = ["time,open,high,low,close,volume"]
+    moments = candles.time.astype("datetime64[s]").astype(str).tolist()
+    columns = (candles.open, candles.high, candles.low, candles.close, candles.volume)
+    for moment, *row in zip(moments, *(column.tolist() for column in columns), strict=True):
+        lines.append(",".join([f"{moment}Z", *map(repr, row)]))
+    content = "\n".join([*lines, ""]).encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)

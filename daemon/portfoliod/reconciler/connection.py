@@ -41,6 +41,7 @@ class Connection:
             KeysRefused: it does not accept the keys.
         """
         await self.venue.connect()
+        await self.read_equity()
         recovered = self.problem is not None
         self.connected = self.known = True
         self.problem = None

@@ -147,7 +147,11 @@ class Decider:
 
 
 def _log_decision(decision: Decision) -> None:
-    parts = ", ".join(f"{part.strategy} {part.weight} x {part.position}" for part in decision.contributions)
+    parts = ", ".join(
+        f"{part.strategy} {part.weight} x {part.position}"
+        for part in decision.contributions
+        if part.weight and part.position
+    )
     log.info(
         "target.decided",
         venue=decision.key.venue,

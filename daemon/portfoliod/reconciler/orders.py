@@ -99,13 +99,13 @@ def log_fill(fill: Fill) -> None:
     )
 
 
-def _fields(intent: Intent) -> dict[str, str]:
+def _fields(intent: Intent) -> dict[str, object]:
     return {
         "client_id": intent.client_id,
         "venue": intent.key.venue,
         "symbol": intent.key.symbol,
         "side": str(intent.side),
         "quantity": f"{intent.quantity:f}",
-        "reduce_only": str(intent.reduce_only).lower(),
+        "reduce_only": intent.reduce_only,
         "reason": intent.reason,
     }

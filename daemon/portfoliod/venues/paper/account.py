@@ -66,6 +66,10 @@ class Account:
             raise self._unreachable(error) from error
         return {symbol: Decimal(quantity) for symbol, quantity in rows}
 
+    def count_orders(self) -> int:
+        """Return how many orders the account has taken."""
+        return int(self._connection.execute("SELECT count(*) FROM orders").fetchone()[0])
+
     def order(self, client_id: str) -> PaperOrder | None:
         """Return an order by its client order id."""
         row = self._connection.execute(

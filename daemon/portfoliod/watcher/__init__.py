@@ -1,0 +1,5 @@
+"""File changes in, names of what changed out."""
+
+from portfoliod.watcher.watcher import SCAN_SECONDS, Watcher
+
+__all__ = ["SCAN_SECONDS", "Watcher"]

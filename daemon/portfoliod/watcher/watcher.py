@@ -1,0 +1,240 @@
+"""Following the workspace.
+
+watchfiles tells of most changes within milliseconds; a scan that only looks at names, sizes and times finds the rest:
+lost events, full queues, folders that arrived whole, links.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import watchfiles
+
+from portfoliod.intake import Intake, Kind, Source
+from portfoliod.journal import Journal, Retirement
+from portfoliod.model import Problem
+from portfoliod.watcher.reader import Reader, told
+from portfoliod.watcher.survey import Survey, survey
+from portfoliod.workspace import Signature, Workspace, signature
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+DEBOUNCE_MS, STEP_MS = 20, 3
+"""watchfiles looks every step and reports when a step brought nothing new: one to two steps after a change."""
+SCAN_SECONDS = 5.0
+GRACE_SECONDS = 10.0
+"""How long a strategy may be gone before `on_removed = "close"` retires it."""
+LONGEST_PAUSE = 60.0
+
+
+class Watcher:
+    """Keeps an `Intake` up to date, and calls `changed` and `switched` with what others have to look at."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        journal: Journal,
+        *,
+        changed: Callable[[Source], None],
+        switched: Callable[[], None],
+        retire_removed: bool,
+    ) -> None:
+        self._intake = intake
+        self._workspace: Workspace = intake.workspace
+        self._journal = journal
+        self._changed = changed
+        self._switched = switched
+        self._retire_removed = retire_removed
+        self._reader = Reader(intake, changed)
+        self._last = Survey(frozenset(), frozenset(), frozenset(), frozenset(), (), {})
+        self._seen: dict[Path, Signature | None] = {}
+        self._gone: dict[str, float] = {}
+        self._stop_watching = asyncio.Event()
+        self._tasks: asyncio.TaskGroup
+        self.scanned_at = 0.0
+        """When the last scan ended, on the monotonic clock: a sign of life."""
+
+    async def first_look(self) -> None:
+        """Read everything once, before anything is traded on it."""
+        async with asyncio.TaskGroup() as self._tasks:
+            await self.scan()
+
+    async def run(self) -> None:
+        """Follow the workspace until cancelled."""
+        async with asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._follow(), name="watchfiles")
+            while True:
+                await asyncio.sleep(SCAN_SECONDS)
+                await self.scan()
+
+    async def _follow(self) -> None:
+        """Supervise watchfiles: it dies on names that are not UTF-8 and on folders that it may not read."""
+        failures = 0
+        while True:
+            started = time.monotonic()
+            try:
+                await self._watch()
+                continue
+            except (OSError, RuntimeError) as error:
+                reason = str(error)
+            except ExceptionGroup as group:
+                reason = str(group.exceptions[0])
+            failures = failures + 1 if time.monotonic() - started < LONGEST_PAUSE else 1
+            if failures == 1:
+                log.warning("watch.failed", reason=reason, kept=f"a scan every {SCAN_SECONDS:g} s finds what changes")
+            await asyncio.sleep(min(LONGEST_PAUSE, 2.0**failures))
+
+    async def _watch(self) -> None:
+        """Pass on what watchfiles tells, until a folder that it watches is another one."""
+        self._stop_watching = stop = asyncio.Event()
+        workspace = self._workspace
+        workspace.create()
+        folders = (workspace.strategies, workspace.config, workspace.var, *sorted(self._last.links))
+        changes = watchfiles.awatch(
+            *folders,
+            watch_filter=_Names(workspace),
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+            rust_timeout=0,  # with a timeout it now and then clears what it has just been told
+            stop_event=stop,
+        )
+        async with contextlib.aclosing(changes):
+            async for batch in changes:
+                await self._notice({Path(path) for _, path in batch})
+
+    async def _notice(self, paths: set[Path]) -> None:
+        scan = False
+        for path in paths:
+            source = self._intake.source_of(path)
+            if path in {self._workspace.halt_file, self._workspace.wake_file}:
+                self._seen[path] = signature(path)
+                await self._look_at_switches()
+            elif source is None or (source.strategy and source.strategy not in self._last.strategies):
+                scan = True
+            else:
+                self._seen[path] = signature(path)
+                self._reader.read_soon(source, self._tasks)
+        if scan:
+            await self.scan()
+
+    async def scan(self) -> None:
+        """Find what changed since the last scan, by names and signatures, and read it."""
+        now = await asyncio.to_thread(
+            survey, self._workspace, dict(self._intake.retired), frozenset(self._intake.strategies())
+        )
+        if now.links != self._last.links or now.roots != self._last.roots:
+            self._stop_watching.set()
+        await self._note_folders(now)
+        self._last = now
+        switched = False
+        for path, found in now.files.items():
+            if self._seen.get(path) == found:
+                continue
+            self._seen[path] = found
+            source = self._intake.source_of(path)
+            if source is None:
+                switched = True
+            elif source.strategy not in self._gone:
+                self._reader.read_soon(source, self._tasks)
+        if switched:
+            await self._look_at_switches()
+        self.scanned_at = time.monotonic()
+
+    async def _note_folders(self, now: Survey) -> None:
+        for name in sorted(self._intake.retired.keys() - now.retired):
+            del self._intake.retired[name]
+            await self._journal.forget_retirement(name)
+        for name in sorted(now.misnamed - self._last.misnamed):
+            self._misname(name)
+        known = self._intake.strategies()
+        for name in sorted(now.strategies - self._last.strategies):
+            if self._gone.pop(name, None) is not None:
+                log.info("strategy.added", strategy=name, back="its folder is there again")
+            elif name not in known:
+                log.info("strategy.added", strategy=name)
+        for name in sorted(known - now.strategies - self._gone.keys()):
+            self._gone[name] = time.monotonic()
+            log.warning(
+                "strategy.removed",
+                strategy=name,
+                kept="its last good state and stats stay in force",
+                mend=f"put the folder back, or: portfoliod retire {name}",
+            )
+        for name, since in list(self._gone.items()):
+            if self._retire_removed and time.monotonic() - since >= GRACE_SECONDS:
+                retirement = Retirement(name, None)
+                await self._journal.retire(retirement, time.time())
+                self._forget(retirement)
+        self._show_gone()
+
+    def _show_gone(self) -> None:
+        problems = self._intake.problems
+        for name in [
+            where[11:] for where in problems if problems[where].what == _GONE and where[11:] not in self._gone
+        ]:
+            del problems[f"strategies/{name}"]
+        for name in self._gone:
+            where = f"strategies/{name}"
+            problems[where] = Problem(
+                _GONE,
+                where=where,
+                kept="its last good state and stats stay in force",
+                mend=f"put it back, or: portfoliod retire {name}",
+            )
+
+    def _misname(self, name: str) -> None:
+        where = f"strategies/{name.encode(errors='backslashreplace').decode()}"
+        problem = Problem(
+            what="not a strategy's name",
+            where=where,
+            kept="the folder is ignored",
+            mend="rename it: letters, digits, dots, dashes and underscores, at most 64, a letter or digit first",
+        )
+        self._intake.problems[where] = problem
+        log.warning("strategy.rejected", **told(problem))
+
+    async def _look_at_switches(self) -> None:
+        """Take in what commands changed: HALT, locks, retirements."""
+        await self._journal.reread_switches()
+        for retirement in await self._journal.reread_retirements():
+            if retirement.strategy not in self._intake.retired:
+                self._forget(retirement)
+        self._switched()
+
+    def _forget(self, retirement: Retirement) -> None:
+        name = retirement.strategy
+        self._intake.retire(name, retirement.inode)
+        self._gone.pop(name, None)
+        for path in (self._workspace.state_file(name), self._workspace.stats_file(name)):
+            self._seen.pop(path, None)
+        log.info("strategy.retired", strategy=name)
+        self._changed(Source(Kind.STATS, name))
+        self._changed(Source(Kind.STATE, name))
+
+
+class _Names(watchfiles.BaseFilter):
+    """Lets pass the files that the daemon reads, and what may be a strategy's folder."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self._strategies = str(workspace.strategies)
+        self._config = str(workspace.config)
+        self._var = str(workspace.var)
+
+    def __call__(self, change: watchfiles.Change, path: str) -> bool:  # noqa: ARG002 - the path is enough
+        folder, _, name = path.rpartition("/")
+        if folder == self._var:
+            return name in {"HALT", "wake"}
+        if folder == self._config:
+            return name == "portfolio_config.json"
+        if folder == self._strategies:
+            return not name.startswith((".", "_"))
+        return name in {"state.json", "stats.json"}
+
+
+_GONE = "the folder disappeared"
