@@ -37,7 +37,7 @@ SYMBOLS = ("ADAUSDT", "BNBUSDT", "BTCUSDT", "ETHUSDT", "LTCUSDT")
 HOUR, DAY = 3600, 86400
 FEE_BPS, SPREAD_AND_SLIPPAGE_BPS = 5.0, 2.0
 COST = (FEE_BPS + SPREAD_AND_SLIPPAGE_BPS) / 10_000
-NEWCOMER, LEAVER, VICTIM = "bnb_steady_trend", "btc_trend_24h", "majors_momentum"
+NEWCOMER, LEAVER, VICTIM = "bnb_steady_trend", "eth_breakout", "majors_momentum"
 
 
 @dataclass

@@ -16,7 +16,6 @@ ONE = Decimal(1)
 FREE = MarketRules(step=ONE)
 NOTHING_IS_SMALL = Thresholds(ZERO, ZERO)
 
-exponents = st.integers(-10, 4)
 prices = st.builds(lambda digits, exponent: Decimal(digits).scaleb(exponent), st.integers(1, 10**7), st.integers(-6, 2))
 steps = st.builds(
     lambda digit, exponent: Decimal(digit).scaleb(exponent), st.sampled_from([1, 2, 5, 25]), st.integers(-10, 4)
@@ -57,6 +56,7 @@ class Case:
         self.goal = nearest_step(target, rules.step)
 
     def plan(self, position: Decimal | None = None) -> Plan:
+        """Plan from the position, or from another one on the way."""
         start = self.position if position is None else position
         return plan(self.target, start, self.price, self.rules, self.small)
 

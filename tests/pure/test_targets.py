@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from random import Random
 
 import msgspec
 import pytest
@@ -104,12 +105,12 @@ def test_the_notional_is_account_value_times_leverage_times_the_weighted_positio
 
 @given(books(), st.randoms())
 def test_the_order_of_the_strategies_does_not_matter(
-    book: tuple[dict[str, State], PortfolioConfig], random: st.random.Random
+    book: tuple[dict[str, State], PortfolioConfig], random: Random
 ) -> None:
     states, portfolio = book
     shuffled = list(states.items())
     random.shuffle(shuffled)
-    turned = msgspec.structs.replace(portfolio, weights=dict(reversed(portfolio.weights.items())))
+    turned = msgspec.structs.replace(portfolio, weights=dict(reversed(list(portfolio.weights.items()))))
     assert list(wants(dict(shuffled), turned).items()) == list(wants(states, portfolio).items())
 
 

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from portfoliod.allocation.arrays import Floats, Indices
+from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.candidate import RISKLESS, Candidate, Riskless, Solver
 from portfoliod.allocation.certificate import rounding
-from portfoliod.allocation.nonnegative import NOTHING, Mix
+from portfoliod.allocation.nonnegative import NOTHING
 
 _ROUNDS = 1000
-_IMPROVES = 1e-13
+_PROVEN = 1e-13
+_PATIENCE = 20
 _JOIN = 24
 _REFITS = 8
 
@@ -36,6 +37,24 @@ class Problem(NamedTuple):
     max_weight: float
     """At least 1 / N."""
     solve: Solver
+
+    @property
+    def gains(self) -> Floats:
+        """N: the slope that a unit of weight adds."""
+        gains: Floats = self.risk * self.slopes
+        return gains
+
+
+class Appraisal(NamedTuple):
+    """How good an allowed portfolio is."""
+
+    weights: Floats
+    """N, sum 1."""
+    ratio: float
+    gap: float
+    """Upper bound on (best ratio - ratio) / ratio."""
+    pull: Floats
+    """N: the gradient with respect to the weights; it is 0 along the portfolio itself."""
 
 
 def corner(gains: Floats, max_weight: float) -> Floats:
@@ -57,49 +76,59 @@ def best_capped_mix(problem: Problem) -> Candidate:
     Raises:
         Riskless: the ratio has no bound.
     """
-    paths, slopes, risk, max_weight, solve = problem
-    gains = risk * slopes
-    everyone = np.arange(slopes.size)
-    portfolios = corner(gains, max_weight)[None, :]
-    start = NOTHING
-    best = Candidate(everyone, portfolios[0] * risk, 0.0, inf)
+    now = best = _appraise(problem, corner(problem.gains, problem.max_weight))
+    portfolios = now.weights[None, :]
+    idle = 0
     for _ in range(_ROUNDS):
-        rows = (portfolios * risk) @ paths
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        mix = solve(rows / lengths[:, None], portfolios @ gains / lengths, start)
-        if not mix.support.size:
-            return best
-        weights = (mix.values / lengths[mix.support]) @ portfolios[mix.support]
-        size = float(weights.sum())
-        values = weights * risk
-        path = values @ paths
-        slope, norm = float(values @ slopes), sqrt(path @ path)
-        if norm <= RISKLESS * float(values.sum()):
-            raise Riskless(np.flatnonzero(weights > 0.0).tolist())
-        scale = slope / norm**2
-        products = paths @ (path * scale)
-        ratio = slope / norm
-        kappa = _smallest_kappa(gains, risk * (products + rounding(norm * scale, path.size)), weights, max_weight)
-        candidate = Candidate(everyone, values, ratio, max(kappa * norm * scale / ratio - 1.0, 0.0))
-        if candidate.gap < best.gap:
-            best = candidate
-        pull = gains - risk * products
-        steepest = corner(pull, max_weight)
-        if float(steepest @ pull) <= _IMPROVES * float(steepest @ np.abs(gains)) or mix.riskless:
-            return best
-        start = Mix(np.arange(mix.support.size), mix.values * scale)
-        joining = [steepest, *_same_caps(problem, weights / size, pull, steepest)]
-        portfolios = np.vstack((portfolios[mix.support], *joining))
-    return best
+        if best.gap <= _PROVEN or idle > _PATIENCE:
+            break
+        steepest = corner(now.pull, problem.max_weight)
+        refit = _same_caps(problem, now, steepest)
+        fitted = _appraise(problem, refit) if refit is not None else now
+        if fitted.ratio > now.ratio or fitted.gap < now.gap:
+            now, portfolios = fitted, fitted.weights[None, :]
+        else:
+            now, portfolios = _mix(problem, np.vstack((portfolios, steepest)))
+        idle = 0 if now.gap < best.gap else idle + 1
+        best = min(best, now, key=lambda appraisal: appraisal.gap)
+    return Candidate(np.arange(best.weights.size), best.weights * problem.risk, best.ratio, best.gap)
 
 
-def _same_caps(problem: Problem, weights: Floats, pull: Floats, steepest: Floats) -> list[Floats]:
-    """Return the best portfolio with the strategies at the cap that pull there, if the search for it ends in an allowed one.
+def _appraise(problem: Problem, weights: Floats) -> Appraisal:
+    """Return how good the weights are and where they should move."""
+    values = weights * problem.risk
+    path = values @ problem.paths
+    slope, norm = float(values @ problem.slopes), sqrt(path @ path)
+    if norm <= RISKLESS * float(values.sum()) and slope > 0.0:
+        raise Riskless(np.flatnonzero(weights > 0.0).tolist())
+    if slope <= 0.0:
+        return Appraisal(weights, slope / max(norm, RISKLESS), inf, problem.gains)
+    scale = slope / norm**2  # the length at which h = q where nothing binds
+    products = problem.paths @ (path * scale)
+    costs = problem.risk * (products + rounding(norm * scale, path.size))
+    kappa = _smallest_kappa(problem.gains, costs, weights, problem.max_weight)
+    # The ratio is norm * scale at this length, so kappa times it is the bound.
+    return Appraisal(weights, slope / norm, max(kappa - 1.0, 0.0), problem.gains - problem.risk * products)
+
+
+def _mix(problem: Problem, portfolios: Floats) -> tuple[Appraisal, Floats]:
+    """Return the best mix of portfolios (k x N), and those that it needs."""
+    rows = (portfolios * problem.risk) @ problem.paths
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    mix = problem.solve(rows / lengths[:, None], portfolios @ problem.gains / lengths, NOTHING)
+    amounts = mix.values / lengths[mix.support]
+    used = portfolios[mix.support]
+    return _appraise(problem, (amounts / amounts.sum()) @ used), used
+
+
+def _same_caps(problem: Problem, now: Appraisal, steepest: Floats) -> Floats | None:
+    """Return the best portfolio with the same strategies at the cap; None when it would not be an allowed one.
 
     With U at the cap and the others free, each portfolio is a mix of the portfolios "one free strategy and U", so that
     the cap disappears; strategies that then come out above it join U.
     """
     paths, slopes, risk, max_weight, solve = problem
+    weights, pull = now.weights, now.pull
     full = weights >= max_weight * (1.0 - 1e-9)
     partial = (weights > 0.0) & ~full
     # At the optimum all partial weights pull alike, those at the cap more, those at zero less.
@@ -111,14 +140,14 @@ def _same_caps(problem: Problem, weights: Floats, pull: Floats, steepest: Floats
     for _ in range(_REFITS):
         room = 1.0 - max_weight * np.count_nonzero(capped)
         if room <= 1e-9 or not free.size:
-            return []
+            return None
         share = max_weight / room
         base = np.where(capped, risk * share, 0.0)
         rows = risk[free, None] * paths[free] + base @ paths
         lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        mix = solve(rows / lengths[:, None], ((risk * slopes)[free] + base @ slopes) / lengths, NOTHING)
+        mix = solve(rows / lengths[:, None], (problem.gains[free] + base @ slopes) / lengths, NOTHING)
         if not mix.support.size:
-            return []
+            return None
         chosen = free[mix.support]
         amounts = mix.values / lengths[mix.support]
         amounts *= room / amounts.sum()
@@ -126,10 +155,10 @@ def _same_caps(problem: Problem, weights: Floats, pull: Floats, steepest: Floats
         if not above.size:
             found = np.where(capped, max_weight, 0.0)
             found[chosen] = amounts
-            return [found]
+            return found
         capped[above] = True
         free = np.setdiff1d(free, above)
-    return []
+    return None
 
 
 def _smallest_kappa(gains: Floats, costs: Floats, weights: Floats, max_weight: float) -> float:
