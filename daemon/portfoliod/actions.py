@@ -179,7 +179,7 @@ def _market_at_rest(key: Key, journal: Journal) -> MarketStatus:
         position=None if book is None else book.expected,
         price=None,
         standing=Standing.UNKNOWN if lock is None else Standing.LOCKED,
-        reason="the daemon is down: the position is the journal's" if lock is None else lock.reason,
+        reason="down; position by the journal" if lock is None else lock.reason,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from portfoliod import __version__
-from portfoliod.errors import PortfoliodError
+from portfoliod.errors import PortfoliodError, UsageError
 
 if TYPE_CHECKING:
     from portfoliod.settings import Settings
@@ -76,8 +76,16 @@ def run(context: Context, *, live: bool, once: bool, log_format: str) -> None:
     from portfoliod.host import start_log
     from portfoliod.service import Service, exit_code_of
 
+    settings = context.settings()
+    if live and settings.mode != "live":
+        raise UsageError(
+            "--live needs a second yes",
+            where="config/portfoliod.toml  mode",
+            found=settings.mode,
+            mend='write: mode = "live"',
+        )
     start_log(log_format, verbose=context.verbose)  # type: ignore[arg-type]
-    service = Service(context.workspace(), context.settings(), live=live)
+    service = Service(context.workspace(), settings, live=live)
     if once:
         raise SystemExit(exit_code_of(asyncio.run(service.once())))
     asyncio.run(service.run())

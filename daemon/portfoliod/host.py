@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import sys
+import time
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -16,6 +17,7 @@ from portfoliod.errors import LockHeld
 
 LogFormat = Literal["auto", "console", "journal", "json"]
 
+LOCK_TRIES = 10
 PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 
 
@@ -106,7 +108,7 @@ class WorkspaceLock:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._path.open("a+")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_patiently(file)
         except OSError as error:
             file.close()
             raise LockHeld(
@@ -126,6 +128,18 @@ class WorkspaceLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _lock_patiently(file: IO[str]) -> None:
+    """Lock a file, and outwait those who only look whether it is locked (`holder`)."""
+    for _ in range(LOCK_TRIES - 1):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def holder(path: Path) -> int | None:

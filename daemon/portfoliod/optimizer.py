@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from portfoliod.allocation import Allocation, Rules, allocate, inputs_hash
-from portfoliod.errors import AllocationError, PortfoliodError
+from portfoliod.errors import AllocationError, JournalFailed, PortfoliodError
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.jsontext import replace_keys
@@ -146,6 +146,8 @@ class Optimizer:
             self._intake.problems.pop("optimizer", None)
             await self._apply(done, names)
         except AllocationError as error:
+            self._refuse(error, error.what, error.found, error.mend)
+        except JournalFailed as error:
             self._refuse(error, error.what, error.found, error.mend)
         except OSError as error:
             self._refuse(error, "portfolio_config.json cannot be written", str(error), "mend config/")

@@ -15,7 +15,6 @@ from portfoliod import __version__
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import Key, Problem
-from portfoliod.planning import nearest_step
 from portfoliod.reconciler import Reconciler, Standing
 from portfoliod.reconciler.connection import Connection
 
@@ -174,7 +173,7 @@ def market(
     """Return the row of a market; without a target given, the one that was decided."""
     decision = journal.targets.get(key)
     if target is None:
-        target = Decimal(0) if decision is None else nearest_step(decision.quantity, Decimal("1e-8"))
+        target = Decimal(0) if decision is None else decision.quantity.quantize(Decimal("1e-8"))
     contributions = () if decision is None else decision.contributions
     return MarketStatus(
         venue=key.venue,

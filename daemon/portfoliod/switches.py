@@ -22,14 +22,14 @@ class HaltSwitch:
         if not self._workspace.halted():
             return self._in_memory
         lines = [line for line in self._lines() if line != FLATTEN]
-        return lines[0] if lines else "var/HALT exists"
+        return lines[0] if lines else self._in_memory or "var/HALT exists"
 
     def flattening(self) -> bool:
         """Return whether managed positions are to be closed."""
         return self._workspace.halted() and FLATTEN in self._lines()
 
     def trip(self, reason: str, *, flatten: bool = False) -> None:
-        """Halt. Where the file cannot be written the halt holds in memory until this process ends."""
+        """Halt. Where the file cannot be created the halt holds in memory until this process ends."""
         lines = [self.reason() or " ".join(reason.split()) or "no reason given"]
         if flatten or self.flattening():
             lines.append(FLATTEN)
@@ -38,6 +38,9 @@ class HaltSwitch:
             write_atomically(self._workspace.halt_file, "".join(f"{line}\n" for line in lines).encode())
         except OSError:
             self._in_memory = lines[0]
+            with contextlib.suppress(OSError):
+                # A full disk has no room for a reason, but perhaps for a name.
+                self._workspace.halt_file.touch()
 
     def clear(self) -> bool:
         """Remove the halt and return whether there was one."""

@@ -2,7 +2,7 @@
 
 from portfoliod.allocation.outcome import ALLOCATORS, Allocation, Allocator, allocate, allocator, inputs_hash
 from portfoliod.allocation.rules import Rules
-from portfoliod.allocation.slope_std import Optimum, optimum, score, slope_std
+from portfoliod.allocation.slope_std import Optimum, optimum, score
 from portfoliod.allocation.window import Window, window
 
 __all__ = [
@@ -17,6 +17,5 @@ __all__ = [
     "inputs_hash",
     "optimum",
     "score",
-    "slope_std",
     "window",
 ]

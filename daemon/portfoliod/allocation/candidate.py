@@ -6,11 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from portfoliod.allocation.arrays import Floats, Indices
-from portfoliod.allocation.nonnegative import Mix, nonnegative, nonnegative_by_scipy
+from portfoliod.allocation.nonnegative import Mix, gram_matrix, nonnegative, nonnegative_by_scipy
 from portfoliod.errors import AllocationError
-
-RISKLESS = 1e-7
-"""A mix whose risk is below this share of its parts' is a difference of equals: its ratio is rounding."""
 
 Solver: TypeAlias = Callable[[Floats, Floats, Mix], Mix]
 """(k x T unit rows, k slopes, a mix to start from) -> the optimal mix of the rows."""
@@ -42,7 +39,7 @@ class Riskless(AllocationError):
 
 def by_gram(paths: Floats, slopes: Floats, start: Mix) -> Mix:
     """Solve on the Gram matrix of the rows."""
-    return nonnegative(paths @ paths.T, slopes, start)
+    return nonnegative(gram_matrix(paths), slopes, start)
 
 
 def by_scipy(paths: Floats, slopes: Floats, _start: Mix) -> Mix:

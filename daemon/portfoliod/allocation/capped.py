@@ -1,9 +1,9 @@
 """The mix of strategies with the best slope/std ratio when none may have more than `max_weight`.
 
-Every allowed portfolio is a non-negative mix of a few allowed portfolios, for instance corners of the capped simplex: as many
-strategies as fit at the cap, the rest on one more. So this is again the problem of `nonnegative`, with portfolios in the place of
-strategies. Two kinds join until none improves the mix: the corner with the steepest gain, found by sorting, which makes
-the search exact; and the best portfolio among those with the same strategies at the cap, which makes it short.
+Every allowed portfolio is a non-negative mix of corners of the capped simplex: as many strategies as fit at the cap, the
+rest on one more. So this is again the problem of `nonnegative`, with portfolios in the place of strategies. A corner
+that improves the mix joins until there is none; the one with the steepest gain is found by sorting. That makes the
+search exact. What makes it short: the best portfolio with the same strategies at the cap takes over when it is better.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from portfoliod.allocation.arrays import Floats
-from portfoliod.allocation.candidate import RISKLESS, Candidate, Riskless, Solver
+from portfoliod.allocation.candidate import Candidate, Riskless, Solver
 from portfoliod.allocation.certificate import rounding
-from portfoliod.allocation.nonnegative import NOTHING
+from portfoliod.allocation.nonnegative import NOTHING, RISKLESS
 
 _ROUNDS = 1000
 _PROVEN = 1e-13
@@ -88,7 +88,10 @@ def best_capped_mix(problem: Problem) -> Candidate:
         if fitted.ratio > now.ratio or fitted.gap < now.gap:
             now, portfolios = fitted, fitted.weights[None, :]
         else:
-            now, portfolios = _mix(problem, np.vstack((portfolios, steepest)))
+            portfolios = np.vstack((portfolios, steepest))
+            amounts = _mix(problem, portfolios)
+            now = _appraise(problem, amounts @ portfolios)
+            portfolios = portfolios[amounts > 0.0]
         idle = 0 if now.gap < best.gap else idle + 1
         best = min(best, now, key=lambda appraisal: appraisal.gap)
     return Candidate(np.arange(best.weights.size), best.weights * problem.risk, best.ratio, best.gap)
@@ -99,26 +102,27 @@ def _appraise(problem: Problem, weights: Floats) -> Appraisal:
     values = weights * problem.risk
     path = values @ problem.paths
     slope, norm = float(values @ problem.slopes), sqrt(path @ path)
-    if norm <= RISKLESS * float(values.sum()) and slope > 0.0:
+    if norm <= RISKLESS * float(values.sum()):
         raise Riskless(np.flatnonzero(weights > 0.0).tolist())
-    if slope <= 0.0:
-        return Appraisal(weights, slope / max(norm, RISKLESS), inf, problem.gains)
     scale = slope / norm**2  # the length at which h = q where nothing binds
     products = problem.paths @ (path * scale)
     costs = problem.risk * (products + rounding(norm * scale, path.size))
     kappa = _smallest_kappa(problem.gains, costs, weights, problem.max_weight)
-    # The ratio is norm * scale at this length, so kappa times it is the bound.
+    # At this length the path's norm is the ratio itself, so the bound is kappa times the ratio.
     return Appraisal(weights, slope / norm, max(kappa - 1.0, 0.0), problem.gains - problem.risk * products)
 
 
-def _mix(problem: Problem, portfolios: Floats) -> tuple[Appraisal, Floats]:
-    """Return the best mix of portfolios (k x N), and those that it needs."""
+def _mix(problem: Problem, portfolios: Floats) -> Floats:
+    """Return the amounts (k, sum 1) of the portfolios (k x N) that make their best mix."""
     rows = (portfolios * problem.risk) @ problem.paths
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    riskless = lengths <= RISKLESS * (portfolios @ problem.risk)
+    if riskless.any():
+        raise Riskless(np.flatnonzero(portfolios[riskless][0] > 0.0).tolist())
     mix = problem.solve(rows / lengths[:, None], portfolios @ problem.gains / lengths, NOTHING)
-    amounts = mix.values / lengths[mix.support]
-    used = portfolios[mix.support]
-    return _appraise(problem, (amounts / amounts.sum()) @ used), used
+    amounts = np.zeros(lengths.size)
+    amounts[mix.support] = mix.values / lengths[mix.support]
+    return amounts / amounts.sum()
 
 
 def _same_caps(problem: Problem, now: Appraisal, steepest: Floats) -> Floats | None:
@@ -145,6 +149,8 @@ def _same_caps(problem: Problem, now: Appraisal, steepest: Floats) -> Floats | N
         base = np.where(capped, risk * share, 0.0)
         rows = risk[free, None] * paths[free] + base @ paths
         lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        if (lengths <= RISKLESS * (risk[free] + base.sum())).any():
+            return None
         mix = solve(rows / lengths[:, None], (problem.gains[free] + base @ slopes) / lengths, NOTHING)
         if not mix.support.size:
             return None
@@ -162,7 +168,7 @@ def _same_caps(problem: Problem, now: Appraisal, steepest: Floats) -> Floats | N
 
 
 def _smallest_kappa(gains: Floats, costs: Floats, weights: Floats, max_weight: float) -> float:
-    """Return the smallest kappa with kappa * costs @ y >= gains @ y for every allowed portfolio y (Dinkelbach's method)."""
+    """Return the smallest kappa with kappa * costs @ y >= gains @ y for every allowed portfolio y (Dinkelbach)."""
     kappa, worst = 0.0, weights
     while True:
         gain, cost = float(gains @ worst), float(costs @ worst)

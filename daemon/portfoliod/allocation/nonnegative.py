@@ -1,10 +1,12 @@
 """Non-negative least squares on a small Gram matrix: a primal active set after Lawson and Hanson.
 
 The problem is  minimise  x'Gx / 2 - q'x  over x >= 0,  G = Z Z' of unit rows. Its optimum has the direction that
-maximises q'x / norm(x'Z), which is what the allocators are after. (Lawson, Hanson: Solving Least Squares Problems, ch. 23.)
+maximises q'x / norm(x'Z), which is what the allocators are after. (Lawson and Hanson, Solving Least Squares Problems,
+chapter 23.)
 
-Strategies that depend on each other linearly make G singular: copies, a long-short beside its two legs. Such a
-direction costs no risk, so it is followed until a weight reaches zero, and only an endless one is left as riskless.
+Rows that depend on each other make G singular: copies, mirror images, a long-short beside its two legs. Their
+differences have no risk, and a slope that is mostly rounding, so that 0/0 could win. `RIDGE` grants every mix a risk
+of at least RISKLESS of its parts', which decides all such cases and is too small to be seen in any other.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import numpy as np
 
 from portfoliod.allocation.arrays import Floats, Indices
 
-DEPENDENT = 1e-13
-"""Squared distance to the span of the others below which a unit row counts as dependent: the Gram matrix's rounding."""
+RISKLESS = 1e-7
+"""A mix whose risk is below this share of its parts' is a difference of equals: its ratio is rounding."""
 
-TOLERANCE = 1e-14
-"""Gradient, relative to the largest slope, that counts as zero."""
+RIDGE = RISKLESS**2
+
+_TOLERANCE = 1e-14
+"""A gradient below this share of the largest slope counts as zero."""
 
 
 class Mix(NamedTuple):
@@ -27,23 +31,28 @@ class Mix(NamedTuple):
 
     support: Indices
     values: Floats
-    riskless: bool = False
-    """The combination has a positive slope and no risk, so the problem has no optimum."""
 
 
 NOTHING = Mix(np.zeros(0, dtype=np.intp), np.zeros(0))
+
+
+def gram_matrix(paths: Floats) -> Floats:
+    """Return the products of the rows of `paths` (k x T), with the ridge on the diagonal."""
+    gram: Floats = paths @ paths.T
+    gram.flat[:: gram.shape[0] + 1] += RIDGE
+    return gram
 
 
 def nonnegative(gram: Floats, slopes: Floats, start: Mix = NOTHING) -> Mix:
     """Return the optimal mix, or the best one found when rounding stops the search: its user certifies it.
 
     Args:
-        gram: k x k, unit diagonal, positive semidefinite.
+        gram: k x k, positive definite.
         slopes: k.
         start: a mix that is optimal on its support.
     """
     mix = start
-    tolerance = TOLERANCE * float(np.abs(slopes).max(initial=0.0))
+    tolerance = _TOLERANCE * float(np.abs(slopes).max(initial=0.0))
     for _ in range(3 * slopes.size + 10):
         gradient = slopes - mix.values @ gram[mix.support]
         gradient[mix.support] = 0.0
@@ -53,11 +62,10 @@ def nonnegative(gram: Floats, slopes: Floats, start: Mix = NOTHING) -> Mix:
         guess = _shrink(gram, slopes, np.concatenate((mix.support, rising))) if rising.size > 1 else NOTHING
         if guess.values @ slopes[guess.support] > mix.values @ slopes[mix.support]:
             mix = guess
-            continue
-        entering = int(gradient.argmax())
-        mix = _enter(gram, slopes, mix, entering, float(gradient[entering]))
-        if mix.riskless:
-            break
+        else:
+            entering = int(gradient.argmax())
+            grown = Mix(np.append(mix.support, entering), np.append(mix.values, 0.0))
+            mix = _settle(gram, slopes, grown)
     return mix
 
 
@@ -67,75 +75,47 @@ def _shrink(gram: Floats, slopes: Floats, support: Indices) -> Mix:
     The optimum usually has about that support, in far fewer steps than one row at a time takes.
     """
     while support.size:
-        block = gram[support[:, None], support]
-        try:
-            values = np.linalg.solve(block, slopes[support])
-        except np.linalg.LinAlgError:
-            return NOTHING
+        values = solve(gram[support[:, None], support], slopes[support])
         positive = values > 0.0
         if positive.all():
-            return Mix(support, values) if _independent(block) else NOTHING
+            return Mix(support, values)
         support = support[positive]
     return NOTHING
 
 
-def _independent(block: Floats) -> bool:
-    try:
-        pivots = np.linalg.cholesky(block).diagonal()
-    except np.linalg.LinAlgError:
-        return False
-    return bool(pivots.min() ** 2 > DEPENDENT)
-
-
-def _enter(gram: Floats, slopes: Floats, mix: Mix, entering: int, gradient: float) -> Mix:
-    """Return the optimal mix on the support with the row `entering`, less the rows that it drives to zero."""
-    support, values, _ = mix
-    # Along this direction the slope equations of the support stay solved while the entering row grows.
-    column = gram[support, entering]
-    pull = np.linalg.solve(gram[support[:, None], support], column) if support.size else column
-    curvature = float(gram[entering, entering] - column @ pull)
-    step = gradient / curvature if curvature > DEPENDENT else np.inf
-    blocking = pull > 0.0
-    room = float((values[blocking] / pull[blocking]).min(initial=np.inf))
-    if step == np.inf and room == np.inf:
-        return Mix(np.append(support, entering), np.append(-pull, 1.0), riskless=True)
-    grown = np.append(values - min(step, room) * pull, min(step, room))
-    support = np.append(support, entering)
-    if step < room:
-        return Mix(support, grown)
-    grown[:-1][blocking & (values <= room * pull)] = 0.0
-    return _settle(gram, slopes, support, grown)
-
-
-def _settle(gram: Floats, slopes: Floats, support: Indices, values: Floats) -> Mix:
-    """Return the optimum on the rows of `support` that stay positive on the way to it."""
-    while True:
-        alive = values > 0.0
-        support, values = support[alive], values[alive]
-        if not support.size:
-            return NOTHING
-        goal = np.linalg.solve(gram[support[:, None], support], slopes[support])
+def _settle(gram: Floats, slopes: Floats, mix: Mix) -> Mix:
+    """Return the optimum on the rows that stay positive on the straight way to it."""
+    support, values = mix
+    while support.size:
+        goal = solve(gram[support[:, None], support], slopes[support])
         falling = goal <= 0.0
         if not falling.any():
             return Mix(support, goal)
         shares = values[falling] / (values[falling] - goal[falling])
         values = values + float(shares.min()) * (goal - values)
         values[np.flatnonzero(falling)[shares.argmin()]] = 0.0
-        values[values < 0.0] = 0.0
+        alive = values > 0.0
+        support, values = support[alive], values[alive]
+    return NOTHING
+
+
+def solve(gram: Floats, right: Floats) -> Floats:
+    """Return the x with gram @ x = right."""
+    return np.linalg.solve(gram, right).astype(np.float64, copy=False)
 
 
 def nonnegative_by_scipy(paths: Floats, slopes: Floats) -> Mix:
     """Return the optimal mix of the rows of `paths` (k x T) from one orthogonal factorisation, never a Gram matrix.
 
-    Slower, and scipy.optimize takes 49 MB, but exact where rows depend on each other almost: the problem is posed as
-    min norm([Z'; m q'] x - [0; 1]), which is bounded also when a mix is riskless.
+    Slower, and scipy.optimize takes 49 MB, but exact where rows almost depend on each other: the problem is posed as
+    min norm([Z'; m q'; ridge] x - [0; 1; 0]).
     """
     from scipy.optimize import nnls
 
     balance = 1.0 / float(np.abs(slopes).max())
-    system = np.vstack((paths.T, balance * slopes))
+    system = np.vstack((paths.T, balance * slopes, np.diag(np.full(slopes.size, RISKLESS))))
     goal = np.zeros(system.shape[0])
-    goal[-1] = 1.0
+    goal[paths.shape[1]] = 1.0
     try:
         values, _ = nnls(system, goal)
     except RuntimeError:

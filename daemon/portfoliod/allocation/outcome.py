@@ -155,10 +155,8 @@ def _weigh(included: Window, rules: Rules, solve: Allocator) -> tuple[Floats, fl
         except Riskless as error:
             raise AllocationError(error.what, found=_cancelling(included.names, error), mend=error.mend) from error
         return best.weights, best.gap
-    if solve in ALLOCATORS.values():
-        weights = solve(included.returns, rules)
-    else:
-        weights = _foreign(included, rules, solve)
+    ours = solve in ALLOCATORS.values()
+    weights = solve(included.returns, rules) if ours else _foreign(included, rules, solve)
     return water_fill(weights, rules.max_weight) if weights.any() else weights, 0.0
 
 

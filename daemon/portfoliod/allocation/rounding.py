@@ -28,7 +28,7 @@ def water_fill(weights: Floats, max_weight: float) -> Floats:
     count = weights.size
     if count * max_weight <= 1.0:
         return np.full(count, max_weight)
-    filled = weights / weights.sum()
+    filled: Floats = weights / weights.sum()
     full = np.zeros(count, dtype=bool)
     while (filled > max_weight * (1.0 + 1e-12)).any():
         full |= filled >= max_weight

@@ -57,7 +57,7 @@ def window(
             excluded[name] = "no daily returns"
         elif behind > stale_after_days:
             excluded[name] = (
-                f"stale: the last day {date.fromordinal(days[-1])} is {behind} days behind the newest of all strategies, "
+                f"stale: its last day {date.fromordinal(days[-1])} is {behind} days behind the newest one, "
                 f"{date.fromordinal(last_day)}; at most {stale_after_days} are allowed"
             )
         elif observed < min_history_days:

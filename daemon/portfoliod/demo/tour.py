@@ -110,7 +110,6 @@ class _Tour:
 
     def _trade(self, lapse: TimeLapse) -> None:
         """Let the replay run, with an accident at each of a few moments."""
-
         state = self._root / "strategies" / VICTIM / "state.json"
         acts = iter(
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from decimal import Decimal
 
@@ -42,11 +43,13 @@ class Decider:
         account_value = await self._account_value(portfolio)
         if account_value is None:
             return []
-        decisions = [
-            await self._decision(want, account_value)
-            for key, want in wants.items()
-            if changed(want, in_force.get(key), account_value, sized_by_equity=by_equity)
-        ]
+        decisions = await asyncio.gather(
+            *(
+                self._decision(want, account_value)
+                for key, want in wants.items()
+                if changed(want, in_force.get(key), account_value, sized_by_equity=by_equity)
+            )
+        )
         made = [decision for decision in decisions if decision is not None]
         if made:
             await self.desk.journal.decide(made)
@@ -58,7 +61,11 @@ class Decider:
         """Price what is wanted in a key; None where that cannot be done now."""
         connection = self.desk.connections.get(want.key.venue)
         place = f"target {want.key}"
-        if connection is None or not connection.known:
+        if connection is None:
+            reason = "no such venue in portfoliod.toml: its position is left as it is"
+            self._say(place, reason, "target.refused", venue=want.key.venue, symbol=want.key.symbol, reason=reason)
+            return None
+        if not connection.known:
             return None
         try:
             price = await connection.venue.price(want.key.symbol)
@@ -100,8 +107,10 @@ class Decider:
             return portfolio.account_value
         total = ZERO
         for connection in self.desk.connections.values():
+            if not connection.known:
+                return None
             try:
-                total += await connection.read_equity() if connection.known else ZERO
+                total += await connection.read_equity()
             except VenueError as error:
                 connection.failed(error)
                 return None

@@ -8,12 +8,16 @@ from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
 
+import structlog
+
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import ZERO, Decision, Key
 from portfoliod.reconciler.connection import Connection
 from portfoliod.settings import Settings, limits, thresholds
 from portfoliod.switches import HaltSwitch
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 REDUCTIONS_FIRST_SECONDS = 5.0
 """How long additions wait for the reductions that were decided with them."""
@@ -39,6 +43,7 @@ class Desk:
         self.limits = limits(settings)
         self.stopping = False
         """Set when the process winds down: orders that are not sent yet are not sent any more."""
+        self._noted = ""
         self._sent: deque[float] = deque()
         self._reducing: dict[str, set[Key]] = {}
         self._reduced = asyncio.Condition()
@@ -67,6 +72,20 @@ class Desk:
         if self.journal.failed is not None:
             return "the journal cannot be written"
         return self.halt.reason()
+
+    def trip(self, reason: str) -> None:
+        """Halt, and say so."""
+        self.halt.trip(reason)
+        self.note_halt()
+
+    def note_halt(self) -> None:
+        """Say that the daemon is halted, or not any more, when that changes."""
+        reason = self.halted()
+        if reason and not self._noted:
+            log.error("halt.tripped", reason=reason, mend="portfoliod resume")
+        elif self._noted and not reason:
+            log.info("halt.cleared", reason=self._noted)
+        self._noted = reason
 
     def count_order(self) -> None:
         """Count an order that is sent now."""

@@ -11,7 +11,7 @@ import structlog
 
 from portfoliod.errors import JournalFailed, KeysRefused, VenueError
 from portfoliod.mailbox import Mailbox
-from portfoliod.model import ZERO, Decision, Key
+from portfoliod.model import ZERO, Decision, Fill, Key
 from portfoliod.reconciler.decider import Decider
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.orders import Orders, log_fill
@@ -36,7 +36,6 @@ class Reconciler:
         self._orders = {name: Orders(desk, connection) for name, connection in desk.connections.items()}
         self._tasks: asyncio.TaskGroup | None = None
         self._decider = Decider(desk)
-        self._halted = ""
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
@@ -76,36 +75,36 @@ class Reconciler:
         self.mailbox.put(DECIDE, *self._known_keys())
 
     def note_switches(self) -> None:
-        """Say whether the daemon is halted, when that changes, and look at everything."""
-        reason = self.desk.halted()
-        if reason and not self._halted:
-            log.error("halt.tripped", reason=reason, mend="portfoliod resume")
-        elif self._halted and not reason:
-            log.info("halt.cleared", reason=self._halted)
-        self._halted = reason
+        """Take in that the daemon was halted or resumed, or a key unlocked: look at everything."""
+        self.desk.note_halt()
         self.look_at_everything()
-
-    def halt(self, reason: str) -> None:
-        """Halt the daemon."""
-        self.desk.halt.trip(reason)
-        self.note_switches()
 
     def keys_refused(self, error: KeysRefused) -> None:
         """Halt, because a venue does not accept its keys."""
-        self.halt(f"keys refused: {error.where or error.what}")
+        self.desk.trip(f"keys refused: {error.where or error.what}")
 
     async def happened(self, venue: str, event: VenueEvent) -> None:
         """Take in an event of a venue's streams."""
         if isinstance(event, Filled):
-            key = event.fill.key
-            if await self.desk.journal.knows_order(event.fill.client_id):
-                new = await self.desk.journal.record_fills([event.fill])
-                if not new:
-                    return
-                log_fill(event.fill)
-            self._moved(key)
+            if await self._is_news(event.fill):
+                self._moved(event.fill.key)
         elif isinstance(event, PositionMoved):
             self._moved(Key(venue, event.symbol))
+
+    async def _is_news(self, fill: Fill) -> bool:
+        """Record a fill if it is of an order of ours, and return whether it was not known before."""
+        journal = self.desk.journal
+        try:
+            if not await journal.knows_order(fill.client_id):
+                return True
+            new = await journal.record_fills([fill])
+        except JournalFailed as error:
+            # The intent is still open: its fills are asked for again once the journal can be written.
+            self.desk.trip(error.what)
+            return True
+        for recorded in new:
+            log_fill(recorded)
+        return bool(new)
 
     def worker(self, key: Key) -> Worker:
         """Return the worker of a key, started where the reconciler runs."""
@@ -126,8 +125,8 @@ class Reconciler:
         in_force = dict(self.desk.journal.targets)
         try:
             decisions = await self._decider.decide()
-        except JournalFailed:
-            self.note_switches()
+        except JournalFailed as error:
+            self.desk.trip(error.what)
             return
         for decision in decisions:
             if _shrinks(decision, in_force.get(decision.key)):
@@ -164,7 +163,10 @@ class Reconciler:
     async def _resync_forever(self) -> None:
         while True:
             await asyncio.sleep(self.desk.settings.reconciler.resync_seconds)
-            await self._record_equity()
+            try:
+                await self._record_equity()
+            except JournalFailed as error:
+                self.desk.trip(error.what)
             self.note_switches()
             self.resynced_at = time.monotonic()
             log.debug("resync.done", markets=len(self.workers))
@@ -184,7 +186,7 @@ class Reconciler:
             highest += self.desk.journal.highest_equity[name]
         limit = Decimal(str(self.desk.settings.risk.max_drawdown))
         if limit > 0 and highest > 0 and total <= highest * (1 - limit) and not self.desk.halt.reason():
-            self.halt(
+            self.desk.trip(
                 f"max_drawdown: equity {total:.2f} is {(1 - total / highest) * 100:.1f} % below its high {highest:.2f}"
             )
 

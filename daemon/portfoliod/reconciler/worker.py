@@ -105,6 +105,7 @@ class Worker:
                     self._connection.failed(error)
                 look = Look(Standing.UNKNOWN, error.what, self._back_off())
             except JournalFailed as error:
+                self._desk.trip(error.what)
                 look = Look(Standing.REFUSED, error.what, self._back_off())
             self.last = look
             if look.again != NOW:

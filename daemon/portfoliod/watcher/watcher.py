@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 import watchfiles
 
+from portfoliod.errors import JournalFailed
 from portfoliod.intake import Intake, Kind, Source
 from portfoliod.journal import Journal, Retirement
 from portfoliod.model import Problem
@@ -70,7 +71,8 @@ class Watcher:
             self._tasks.create_task(self._follow(), name="watchfiles")
             while True:
                 await asyncio.sleep(SCAN_SECONDS)
-                await self.scan()
+                with contextlib.suppress(JournalFailed):  # halts the daemon elsewhere; files are followed all the same
+                    await self.scan()
 
     async def _follow(self) -> None:
         """Supervise watchfiles: it dies on names that are not UTF-8 and on folders that it may not read."""
@@ -105,7 +107,8 @@ class Watcher:
         )
         async with contextlib.aclosing(changes):
             async for batch in changes:
-                await self._notice({Path(path) for _, path in batch})
+                with contextlib.suppress(JournalFailed):
+                    await self._notice({Path(path) for _, path in batch})
 
     async def _notice(self, paths: set[Path]) -> None:
         scan = False
