@@ -110,14 +110,15 @@ def optimize(
     as_json: bool,
 ) -> None:
     """Compute weights and leverage once, and write them."""
-    from portfoliod import actions, render
+    from portfoliod.commands import optimize as command
+    from portfoliod.commands import render
     from portfoliod.optimizer import Overrides
 
     workspace = context.workspace()
     if apply_proposal and workspace.proposal_file.exists():
-        click.echo(actions.apply_proposal(workspace, dry_run=dry_run))
+        click.echo(command.apply_proposal(workspace, dry_run=dry_run))
         return
-    result = actions.optimize_now(
+    result = command.optimize_now(
         workspace, context.settings(), Overrides(target_vol, lookback, allocator), dry_run=dry_run
     )
     render.show(result, as_json=as_json, table=render.optimization)
@@ -131,8 +132,8 @@ def plan(context: Context, *, exit_code: bool, as_json: bool) -> None:
     """What would be traded now, and why, or why not. Sends nothing."""
     import asyncio
 
-    from portfoliod import render
-    from portfoliod.preview import preview
+    from portfoliod.commands import render
+    from portfoliod.commands.plan import preview
 
     result = asyncio.run(preview(context.workspace(), context.settings()))
     render.show(result, as_json=as_json, table=render.preview)
@@ -146,14 +147,15 @@ def plan(context: Context, *, exit_code: bool, as_json: bool) -> None:
 @click.pass_obj
 def status(context: Context, *, watch: bool, as_json: bool) -> None:
     """One screen: daemon, weights, targets beside positions, locks, rejected files, venues."""
-    from portfoliod import actions, render
+    from portfoliod.commands import render
+    from portfoliod.commands.status import current_status
 
     workspace, settings = context.workspace(), context.settings()
     if watch and not as_json:
         with contextlib.suppress(KeyboardInterrupt):
-            render.watch(workspace.status_file, lambda: actions.current_status(workspace, settings))
+            render.watch(workspace.status_file, lambda: current_status(workspace, settings))
         return
-    result = actions.current_status(workspace, settings)
+    result = current_status(workspace, settings)
     render.show(result, as_json=as_json, table=render.status)
     if result.state == "down":
         raise SystemExit(NOT_RUNNING)
@@ -164,18 +166,18 @@ def status(context: Context, *, watch: bool, as_json: bool) -> None:
 @click.pass_obj
 def halt(context: Context, reason: str) -> None:
     """Send nothing that adds exposure until `resume`; reductions go on."""
-    from portfoliod import actions
+    from portfoliod.commands import switches
 
-    click.echo(actions.halt(context.workspace(), reason))
+    click.echo(switches.halt(context.workspace(), reason))
 
 
 @cli.command()
 @click.pass_obj
 def resume(context: Context) -> None:
     """Clear a halt."""
-    from portfoliod import actions
+    from portfoliod.commands import switches
 
-    click.echo(actions.resume(context.workspace()))
+    click.echo(switches.resume(context.workspace()))
 
 
 @cli.command()
@@ -183,11 +185,11 @@ def resume(context: Context) -> None:
 @click.pass_obj
 def flatten(context: Context, *, yes: bool) -> None:
     """Halt, then close every managed position."""
-    from portfoliod import actions
+    from portfoliod.commands import switches
 
     if not yes:
         click.confirm("Halt and close every managed position at the market?", abort=True)
-    code, sentence = actions.flatten(context.workspace(), context.settings(), verbose=context.verbose)
+    code, sentence = switches.flatten(context.workspace(), context.settings(), verbose=context.verbose)
     click.echo(sentence)
     raise SystemExit(code)
 
@@ -197,9 +199,9 @@ def flatten(context: Context, *, yes: bool) -> None:
 @click.pass_obj
 def unlock(context: Context, symbol: str) -> None:
     """Trade a locked market again, from the position that it has now."""
-    from portfoliod import actions
+    from portfoliod.commands import switches
 
-    click.echo(actions.unlock(context.workspace(), symbol))
+    click.echo(switches.unlock(context.workspace(), symbol))
 
 
 @cli.command()
@@ -207,9 +209,9 @@ def unlock(context: Context, symbol: str) -> None:
 @click.pass_obj
 def retire(context: Context, name: str) -> None:
     """Take a strategy out of the targets and out of the optimizer."""
-    from portfoliod import actions
+    from portfoliod.commands import switches
 
-    click.echo(actions.retire(context.workspace(), name))
+    click.echo(switches.retire(context.workspace(), name))
 
 
 @cli.command()
@@ -217,7 +219,7 @@ def retire(context: Context, name: str) -> None:
 @click.pass_obj
 def new(context: Context, name: str) -> None:
     """A strategy folder with a working strategy.py."""
-    from portfoliod.scaffold import create_strategy
+    from portfoliod.commands.new import create_strategy
 
     click.echo(create_strategy(context.workspace(), name))
 
@@ -227,8 +229,8 @@ def new(context: Context, name: str) -> None:
 @click.pass_obj
 def check(context: Context, *, as_json: bool) -> None:
     """Settings, files, permissions, venues: every problem with its mend."""
-    from portfoliod import render
-    from portfoliod.check import check_workspace
+    from portfoliod.commands import render
+    from portfoliod.commands.check import check_workspace
 
     result = check_workspace(context.workspace())
     render.show(result, as_json=as_json, table=render.findings)

@@ -33,10 +33,11 @@ def decode(raw: bytes, kind: type[Document], shown: str, example: str) -> Docume
     except msgspec.ValidationError as error:
         raise _explained(raw, error, shown, example) from error
     except msgspec.DecodeError as error:
+        line, found = _broken(raw, str(error))
         raise Unsettled(
             "not JSON" if raw.strip() else "the file is empty",
-            where=f"{shown}{_line(raw, str(error))}",
-            found=shortened(str(error)),
+            where=f"{shown}{line}",
+            found=found,
             mend=f"write, for example, {example}",
         ) from error
     except (RecursionError, UnicodeDecodeError) as error:
@@ -103,13 +104,15 @@ def _plain(sentence: str) -> str:
     return plain[:1].lower() + plain[1:]
 
 
-def _line(raw: bytes, message: str) -> str:
+def _broken(raw: bytes, message: str) -> tuple[str, str]:
+    """Return the line and column of a syntax error, and what stands there."""
     match = re.search(r"\(byte (\d+)\)", message)
     if match is None:
-        return ""
-    before = raw[: int(match[1])]
+        return "", "it ends in the middle" if raw.strip() else "nothing"
+    at = int(match[1])
     newline = b"\n"
-    return f":{before.count(newline) + 1}:{len(before) - before.rfind(newline)}"
+    line = f":{raw.count(newline, 0, at) + 1}:{at - raw.rfind(newline, 0, at)}"
+    return line, f"{shortened(raw[at : at + 20].decode(errors='replace').splitlines()[0])} is not JSON"
 
 
 def shortened(text: str) -> str:

@@ -186,6 +186,7 @@ STATE_MISFITS = {
     "a list of positions": ('{"positions": [1]}', "$.positions", "[1]"),
     "one bad of several": ('{"positions": {"A": 1, "B.C[0]": "2", "D": 3}}', '$.positions["B.C[0]"]', '"2"'),
     "one boolean of several": ('{"positions": {"A": 1, "B": false}}', '$.positions["B"]', "false"),
+    "a huge integer of several": (f'{{"positions": {{"A": 1, "B": 1{"0" * 400}}}}}', "$.positions", "out of range"),
     "one too large of several": ('{"positions": {"A": 1, "B": -11}}', '$.positions["B"]', "-11"),
     "a boolean moment": (one('1, "updated_at": true'), "$.updated_at", "true"),
     "a moment in words": (one('1, "updated_at": "yesterday"'), "$.updated_at", '"yesterday"'),
@@ -223,6 +224,11 @@ STATS_MISFITS = {
     "a return of -1": (dated(TWO_DAYS, "[-1, 0.1]"), "$.daily_returns[0]", "-1"),
     "a return below -1": (dated(TWO_DAYS, "[0.1, -1.5]"), "$.daily_returns[1]", "-1.5"),
     "a bad return of a mapping": ('{"daily_returns": {"2024-01-01": -2}}', '$.daily_returns["2024-01-01"]', "-2"),
+    "a huge integer in a mapping": (
+        f'{{"daily_returns": {{"2024-01-01": 1{"0" * 400}}}}}',
+        "$.daily_returns",
+        "out of range",
+    ),
     "a text in a mapping": ('{"daily_returns": {"2024-01-01": "x"}}', '$.daily_returns["2024-01-01"]', '"x"'),
     "more dates than returns": (dated(TWO_DAYS, "[0.1]"), "$.daily_dates", "2 dates, 1 returns"),
     "fewer dates than returns": (dated('["2024-01-01"]', "[0.1, 0.2]"), "$.daily_dates", "1 dates, 2 returns"),
@@ -252,16 +258,20 @@ def test_stats_that_do_not_fit_name_file_place_and_value(raw: str, place: str, f
 
 
 PORTFOLIO_MISFITS = {
-    "a negative weight": ('{"weights": {"a": 0.5, "b": -0.1}}', '$.weights["b"]', "-0.1"),
-    "weights above 1": ('{"weights": {"a": 0.6, "b": 0.5}}', "$.weights", "1.1"),
-    "one weight of 1e308": ('{"weights": {"a": 1e308}}', "$.weights", "1e+308"),
-    "one weight of 1e400": ('{"weights": {"a": 0.5, "b": 1e400}}', "$.weights", "out of range"),
-    "a huge integer for a weight": (f'{{"weights": {{"a": 0.5, "b": 1{"0" * 400}}}}}', "$.weights", "out of range"),
-    "a text for a weight": ('{"weights": {"a": 0.5, "b": "0.5"}}', '$.weights["b"]', '"0.5"'),
-    "a boolean weight": ('{"weights": {"a": 0.5, "b": true}}', '$.weights["b"]', "true"),
-    "null for a weight": ('{"weights": {"a": null}}', '$.weights["a"]', "null"),
-    "null for weights": ('{"weights": null}', "$.weights", "null"),
-    "a list of weights": ('{"weights": [0.5]}', "$.weights", "[0.5]"),
+    "a negative weight": ('{"leverage": 1, "weights": {"a": 0.5, "b": -0.1}}', '$.weights["b"]', "-0.1"),
+    "weights above 1": ('{"leverage": 1, "weights": {"a": 0.6, "b": 0.5}}', "$.weights", "1.1"),
+    "one weight of 1e308": ('{"leverage": 1, "weights": {"a": 1e308}}', "$.weights", "1e+308"),
+    "one weight of 1e400": ('{"leverage": 1, "weights": {"a": 0.5, "b": 1e400}}', "$.weights", "out of range"),
+    "a huge integer for a weight": (
+        f'{{"leverage": 1, "weights": {{"a": 0.5, "b": 1{"0" * 400}}}}}',
+        "$.weights",
+        "out of range",
+    ),
+    "a text for a weight": ('{"leverage": 1, "weights": {"a": 0.5, "b": "0.5"}}', '$.weights["b"]', '"0.5"'),
+    "a boolean weight": ('{"leverage": 1, "weights": {"a": 0.5, "b": true}}', '$.weights["b"]', "true"),
+    "null for a weight": ('{"leverage": 1, "weights": {"a": null}}', '$.weights["a"]', "null"),
+    "null for weights": ('{"leverage": 1, "weights": null}', "$.weights", "null"),
+    "a list of weights": ('{"leverage": 1, "weights": [0.5]}', "$.weights", "[0.5]"),
     "no account_value": ('{"account_value": 0}', "$.account_value", "0"),
     "a negative account_value": ('{"account_value": -1}', "$.account_value", "-1"),
     "a text for account_value": ('{"account_value": "10000"}', "$.account_value", '"10000"'),
@@ -269,7 +279,7 @@ PORTFOLIO_MISFITS = {
     "an account_value of 1e400": ('{"account_value": 1e400}', "$.account_value", "out of range"),
     "a negative leverage": ('{"leverage": -1}', "$.leverage", "-1"),
     "a leverage of 1e308": ('{"leverage": 1e308}', "$.leverage", "1e+308"),
-    "null for leverage": ('{"leverage": null}', "$.leverage", "null"),
+    "null for leverage": ('{"weights": {"a": 1}, "leverage": null}', "$.leverage", ""),
     "a boolean leverage": ('{"leverage": true}', "$.leverage", "true"),
     "a target of 0": ('{"target_vol_pct": 0}', "$.target_vol_pct", "0"),
     "a target of 1e308": ('{"target_vol_pct": 1e308}', "$.target_vol_pct", "1e+308"),
@@ -320,7 +330,6 @@ def test_weights_that_sum_to_1_but_for_floating_point_noise_are_accepted() -> No
         b'{"position": 01, "leverage": 01, "daily_returns": [01]}',
         b'{"position": 1,, "leverage": 1,, "daily_returns": [],, }',
         b'{"symbol": "\\ud800", "inputs_hash": "\\ud800", "daily_returns": {"\\ud800": 1}}',
-        '{"position": 1}'.encode("utf-16"),
     ],
     ids=repr,
 )
@@ -350,6 +359,7 @@ def test_a_syntax_error_is_named_by_line_and_column() -> None:
         (state, b'{"position": 1, "symbol": "\xff"}'),
         (state, b'{"position": "\xff", "symbol": "X"}'),
         (stats, b'["\xff"]'),
+        (state, '{"position": 1}'.encode("utf-16")),
         (portfolio, b'{"weights": {"\xff": "x"}}'),
         (state, b'{"positions": {"\xff": 1}}'),
         (stats, b'{"daily_returns": {"\xff": 1}}'),
@@ -378,12 +388,12 @@ def test_a_long_value_is_shown_shortened(parse: Parse, raw: str) -> None:
 
 
 numbers = st.floats(-1, 10).map(lambda number: round(number, 6))
-texts = st.text(max_size=6)
+texts = st.text(st.characters(codec="utf-8"), max_size=6)
 valid_states = st.one_of(
     st.fixed_dictionaries(
         {"position": numbers, "symbol": st.just("BTCUSDT")}, optional={"updated_at": st.just(1e9), "note": texts}
     ),
-    st.fixed_dictionaries({"positions": st.dictionaries(st.sampled_from(["A", "B/C:C"]), numbers)}),
+    st.fixed_dictionaries({"positions": st.dictionaries(st.sampled_from(["A", "币安USDT"]), numbers)}),
 )
 valid_stats = st.lists(st.floats(-0.5, 0.5), max_size=4).map(
     lambda returns: {"daily_dates": [f"2024-01-0{i + 1}" for i in range(len(returns))], "daily_returns": returns}
@@ -408,7 +418,7 @@ def test_a_truncated_file_is_half_written_or_the_whole_never_something_else(
     document: tuple[Parse, object], indent: int | None, end: str
 ) -> None:
     parse, content = document
-    raw = (json.dumps(content, indent=indent) + end).encode()
+    raw = (json.dumps(content, indent=indent, ensure_ascii=False) + end).encode()
     whole = parse(raw)
     for cut in range(len(raw)):
         with contextlib.suppress(Unsettled):

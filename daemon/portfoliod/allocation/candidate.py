@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
 from typing import NamedTuple, TypeAlias
 
-from portfoliod.allocation.arrays import Floats, Indices
-from portfoliod.allocation.nonnegative import Mix, gram_matrix, nonnegative, nonnegative_by_scipy
+from portfoliod.allocation.arrays import Floats
+from portfoliod.allocation.nonnegative import RISKLESS, Mix, Solution
 from portfoliod.errors import AllocationError
 
-Solver: TypeAlias = Callable[[Floats, Floats, Mix], Mix]
-"""(k x T unit rows, k slopes, a mix to start from) -> the optimal mix of the rows."""
+Solver: TypeAlias = Callable[[Floats, Floats, Mix], Solution]
+"""(k x T unit rows, k slopes, a mix to start from) -> the optimal mix of the rows, and its path."""
 
 
 class Candidate(NamedTuple):
     """A mix of the strategies, not yet scaled to a sum."""
 
-    support: Indices
-    values: Floats
-    """Multiples of the support's unit rows."""
+    mix: Mix
     ratio: float
     """Slope over the norm of the centred path."""
     gap: float
@@ -37,11 +36,14 @@ class Riskless(AllocationError):
         self.columns = columns
 
 
-def by_gram(paths: Floats, slopes: Floats, start: Mix) -> Mix:
-    """Solve on the Gram matrix of the rows."""
-    return nonnegative(gram_matrix(paths), slopes, start)
+def ratio_of(paths: Floats, slopes: Floats, mix: Mix) -> float:
+    """Return the slope of the mix over the norm of its path.
 
-
-def by_scipy(paths: Floats, slopes: Floats, _start: Mix) -> Mix:
-    """Solve on the rows themselves."""
-    return nonnegative_by_scipy(paths, slopes)
+    Raises:
+        Riskless: that norm is rounding.
+    """
+    path = mix.values @ paths[mix.support]
+    norm = sqrt(path @ path)
+    if norm <= RISKLESS * float(mix.values.sum()):
+        raise Riskless(mix.support.tolist())
+    return float(mix.values @ slopes[mix.support]) / norm

@@ -8,15 +8,14 @@ search exact. What makes it short: the best portfolio with the same strategies a
 
 from __future__ import annotations
 
-from math import inf, sqrt
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from portfoliod.allocation.arrays import Floats
-from portfoliod.allocation.candidate import Candidate, Riskless, Solver
-from portfoliod.allocation.certificate import rounding
-from portfoliod.allocation.nonnegative import NOTHING, RISKLESS
+from portfoliod.allocation.candidate import Candidate, Riskless, Solver, ratio_of
+from portfoliod.allocation.nonnegative import NOTHING, RISKLESS, Mix, rounding
 
 _ROUNDS = 1000
 _PROVEN = 1e-13
@@ -36,7 +35,7 @@ class Problem(NamedTuple):
     """N: what turns a weight into a multiple of its row."""
     max_weight: float
     """At least 1 / N."""
-    solve: Solver
+    solver: Solver
 
     @property
     def gains(self) -> Floats:
@@ -76,62 +75,79 @@ def best_capped_mix(problem: Problem) -> Candidate:
     Raises:
         Riskless: the ratio has no bound.
     """
-    now = best = _appraise(problem, corner(problem.gains, problem.max_weight))
-    portfolios = now.weights[None, :]
+    first = corner(problem.gains, problem.max_weight)[None, :]
+    now = best = _appraise(problem, *_mix(problem, first))
+    portfolios = first
     idle = 0
     for _ in range(_ROUNDS):
         if best.gap <= _PROVEN or idle > _PATIENCE:
             break
         steepest = corner(now.pull, problem.max_weight)
         refit = _same_caps(problem, now, steepest)
-        fitted = _appraise(problem, refit) if refit is not None else now
+        fitted = _appraise(problem, *refit) if refit is not None else now
         if fitted.ratio > now.ratio or fitted.gap < now.gap:
             now, portfolios = fitted, fitted.weights[None, :]
         else:
             portfolios = np.vstack((portfolios, steepest))
-            amounts = _mix(problem, portfolios)
-            now = _appraise(problem, amounts @ portfolios)
-            portfolios = portfolios[amounts > 0.0]
+            now = _appraise(problem, *_mix(problem, portfolios))
         idle = 0 if now.gap < best.gap else idle + 1
         best = min(best, now, key=lambda appraisal: appraisal.gap)
-    return Candidate(np.arange(best.weights.size), best.weights * problem.risk, best.ratio, best.gap)
+    mix = Mix(np.arange(best.weights.size), best.weights * problem.risk)
+    return Candidate(mix, best.ratio, best.gap)
 
 
-def _appraise(problem: Problem, weights: Floats) -> Appraisal:
-    """Return how good the weights are and where they should move."""
-    values = weights * problem.risk
-    path = values @ problem.paths
-    slope, norm = float(values @ problem.slopes), sqrt(path @ path)
-    if norm <= RISKLESS * float(values.sum()):
-        raise Riskless(np.flatnonzero(weights > 0.0).tolist())
-    scale = slope / norm**2  # the length at which h = q where nothing binds
-    products = problem.paths @ (path * scale)
-    costs = problem.risk * (products + rounding(norm * scale, path.size))
-    kappa = _smallest_kappa(problem.gains, costs, weights, problem.max_weight)
-    # At this length the path's norm is the ratio itself, so the bound is kappa times the ratio.
-    return Appraisal(weights, slope / norm, max(kappa - 1.0, 0.0), problem.gains - problem.risk * products)
+def _appraise(problem: Problem, weights: Floats, path: Floats) -> Appraisal:
+    """Return how good the weights are and where they should move, seen from `path`, which is theirs or more exact."""
+    ratio = ratio_of(problem.paths, problem.slopes, Mix(np.arange(weights.size), weights * problem.risk))
+    products = problem.paths @ path
+    return Appraisal(
+        weights,
+        ratio,
+        max(_bound(problem, products, path) / ratio - 1.0, 0.0),
+        problem.gains - problem.risk * products,
+    )
 
 
-def _mix(problem: Problem, portfolios: Floats) -> Floats:
-    """Return the amounts (k, sum 1) of the portfolios (k x N) that make their best mix."""
+def _bound(problem: Problem, products: Floats, path: Floats) -> float:
+    """Return what no allowed portfolio's ratio exceeds (see `certificate`).
+
+    The smallest kappa with kappa h'y >= q'y for every allowed y is found by Dinkelbach's method: y is the corner that
+    violates it most, and kappa the smallest that it accepts.
+    """
+    gains, risk, max_weight = problem.gains, problem.risk, problem.max_weight
+    norm = sqrt(path @ path)
+    costs = risk * (products + rounding(norm, path.size))
+    kappa = 0.0
+    while True:
+        worst = corner(gains - kappa * costs, max_weight)
+        gain, cost = float(gains @ worst), float(costs @ worst)
+        if cost <= 0.0 < gain - kappa * cost:
+            least = float(corner(-risk, max_weight) @ risk)
+            return max(kappa, 1.0) * norm + (gain - max(kappa, 1.0) * cost) / (RISKLESS * least)
+        if gain <= kappa * cost or gain / cost <= kappa:
+            return kappa * norm
+        kappa = gain / cost
+
+
+def _mix(problem: Problem, portfolios: Floats) -> tuple[Floats, Floats]:
+    """Return the weights of the best mix of portfolios (k x N), and its path."""
     rows = (portfolios * problem.risk) @ problem.paths
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     riskless = lengths <= RISKLESS * (portfolios @ problem.risk)
     if riskless.any():
         raise Riskless(np.flatnonzero(portfolios[riskless][0] > 0.0).tolist())
-    mix = problem.solve(rows / lengths[:, None], portfolios @ problem.gains / lengths, NOTHING)
-    amounts = np.zeros(lengths.size)
-    amounts[mix.support] = mix.values / lengths[mix.support]
-    return amounts / amounts.sum()
+    mix, path = problem.solver(rows / lengths[:, None], portfolios @ problem.gains / lengths, NOTHING)
+    weights: Floats = (mix.values / lengths[mix.support]) @ portfolios[mix.support]
+    return weights / weights.sum(), path
 
 
-def _same_caps(problem: Problem, now: Appraisal, steepest: Floats) -> Floats | None:
-    """Return the best portfolio with the same strategies at the cap; None when it would not be an allowed one.
+def _same_caps(problem: Problem, now: Appraisal, steepest: Floats) -> tuple[Floats, Floats] | None:
+    """Return the best portfolio with the same strategies at the cap, and its path; None when it is not allowed.
 
     With U at the cap and the others free, each portfolio is a mix of the portfolios "one free strategy and U", so that
     the cap disappears; strategies that then come out above it join U.
     """
-    paths, slopes, risk, max_weight, solve = problem
+    paths, slopes, risk, max_weight, solver = problem
     weights, pull = now.weights, now.pull
     full = weights >= max_weight * (1.0 - 1e-9)
     partial = (weights > 0.0) & ~full
@@ -151,7 +167,7 @@ def _same_caps(problem: Problem, now: Appraisal, steepest: Floats) -> Floats | N
         lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
         if (lengths <= RISKLESS * (risk[free] + base.sum())).any():
             return None
-        mix = solve(rows / lengths[:, None], (problem.gains[free] + base @ slopes) / lengths, NOTHING)
+        mix, path = solver(rows / lengths[:, None], (problem.gains[free] + base @ slopes) / lengths, NOTHING)
         if not mix.support.size:
             return None
         chosen = free[mix.support]
@@ -161,22 +177,7 @@ def _same_caps(problem: Problem, now: Appraisal, steepest: Floats) -> Floats | N
         if not above.size:
             found = np.where(capped, max_weight, 0.0)
             found[chosen] = amounts
-            return found
+            return found, path
         capped[above] = True
         free = np.setdiff1d(free, above)
     return None
-
-
-def _smallest_kappa(gains: Floats, costs: Floats, weights: Floats, max_weight: float) -> float:
-    """Return the smallest kappa with kappa * costs @ y >= gains @ y for every allowed portfolio y (Dinkelbach)."""
-    kappa, worst = 0.0, weights
-    while True:
-        gain, cost = float(gains @ worst), float(costs @ worst)
-        if gain <= kappa * cost:
-            return kappa
-        if cost <= 0.0:
-            return inf
-        if gain / cost <= kappa:
-            return kappa
-        kappa = gain / cost
-        worst = corner(gains - kappa * costs, max_weight)

@@ -1,9 +1,9 @@
 """How far a portfolio can be from the best slope/std ratio: a bound from the KKT conditions.
 
-Let z = x'Z be a portfolio's path and h = Zz. If kappa h'y >= q'y for every allowed portfolio y, then by Cauchy-Schwarz
-q'y <= kappa z'(y'Z) <= kappa |z| |y'Z|: no ratio exceeds kappa |z|. Scaled to |z| = its own ratio, as it is at the
-optimum, the portfolio misses by at most kappa - 1. Any path z gives a valid bound, so rounding in the weights cannot
-make it too optimistic.
+Let u be a path and h = Zu. If kappa h'y >= q'y for every allowed portfolio y, then by Cauchy-Schwarz
+q'y <= kappa u'(y'Z) <= kappa |u| |y'Z|: no ratio exceeds kappa |u|. With u the optimum's own path, at the length at
+which h = q on its support, kappa is 1 and the bound meets the ratio. Any path gives a valid bound, so rounding in the
+weights cannot make it too optimistic.
 
 Where a difference of almost equal strategies stands in the way of such a kappa, what is missing of it is charged at the
 smallest risk that counts (`RISKLESS`): the bound is then large, but still one.
@@ -16,35 +16,30 @@ from math import sqrt
 import numpy as np
 
 from portfoliod.allocation.arrays import Floats
-from portfoliod.allocation.nonnegative import RISKLESS
+from portfoliod.allocation.nonnegative import RISKLESS, rounding
 
-_ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
+_NOISE = 4.0 * float(np.finfo(np.float64).eps)
 
 
-def certified_gap(slopes: Floats, products: Floats, ratio: float, days: int) -> float:
+def certified_gap(slopes: Floats, products: Floats, path: Floats, ratio: float) -> float:
     """Return by what share the best ratio over x >= 0 can exceed `ratio`.
 
     Args:
         slopes: q, N.
-        products: h, N, of the path with |z| = ratio; known to within rounding, which the bound grants it.
+        products: h, N, known to within rounding, which the bound grants it.
+        path: u, T.
         ratio: the portfolio's own, positive.
-        days: T.
     """
-    granted = products + rounding(ratio, days)
+    norm = sqrt(path @ path)
+    granted = products + rounding(norm, path.size)
     rising = slopes > 0.0
-    gaps = [_charged(slopes, granted, 1.0, ratio)]
+    bounds = [_bound(slopes, granted, norm, 1.0)]
     if granted[rising].min() > 0.0:
-        gaps.append(_charged(slopes, granted, max(float((slopes[rising] / granted[rising]).max()), 1.0), ratio))
-    return min(gaps)
+        bounds.append(_bound(slopes, granted, norm, float((slopes[rising] / granted[rising]).max())))
+    return max(min(bounds) / ratio - 1.0, 0.0)
 
 
-def _charged(slopes: Floats, products: Floats, kappa: float, ratio: float) -> float:
+def _bound(slopes: Floats, products: Floats, norm: float, kappa: float) -> float:
     missing = float((slopes - kappa * products).max())
-    if missing <= _ROUNDING * ratio:
-        missing = 0.0
-    return kappa - 1.0 + missing / (RISKLESS * ratio)
-
-
-def rounding(norm: float, days: int) -> float:
-    """Return how far the product of a unit row and a path of this norm may be off by rounding."""
-    return _ROUNDING * sqrt(days) * norm
+    counted = missing if missing > _NOISE * norm else 0.0  # kappa itself is rounded
+    return kappa * norm + counted / RISKLESS

@@ -11,6 +11,7 @@ of at least RISKLESS of its parts', which decides all such cases and is too smal
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ RIDGE = RISKLESS**2
 _TOLERANCE = 1e-14
 """A gradient below this share of the largest slope counts as zero."""
 
+_ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
+_REFINEMENTS = 4
+
 
 class Mix(NamedTuple):
     """A non-negative combination: `values` (all > 0) of the rows `support`."""
@@ -33,25 +37,53 @@ class Mix(NamedTuple):
     values: Floats
 
 
+class Solution(NamedTuple):
+    """The optimal mix of k rows of T days."""
+
+    mix: Mix
+    path: Floats
+    """T: the path of the mix; its products with the rows of the support are their slopes, better than rounding the
+    values allows where rows almost cancel."""
+
+
 NOTHING = Mix(np.zeros(0, dtype=np.intp), np.zeros(0))
 
 
-def gram_matrix(paths: Floats) -> Floats:
-    """Return the products of the rows of `paths` (k x T), with the ridge on the diagonal."""
-    gram: Floats = paths @ paths.T
-    gram.flat[:: gram.shape[0] + 1] += RIDGE
-    return gram
+def rounding(norm: float, days: int) -> float:
+    """Return how far the product of a unit row and a path of this norm may be off by rounding."""
+    return _ROUNDING * sqrt(days) * norm
 
 
-def nonnegative(gram: Floats, slopes: Floats, start: Mix = NOTHING) -> Mix:
+def nonnegative(paths: Floats, slopes: Floats, start: Mix = NOTHING) -> Solution:
     """Return the optimal mix, or the best one found when rounding stops the search: its user certifies it.
 
+    The ridge and the rounding of the Gram matrix are taken out again by solving for what the path itself leaves
+    unsolved (the proximal point method, as iterative refinement).
+
     Args:
-        gram: k x k, positive definite.
+        paths: k x T rows of unit norm.
         slopes: k.
-        start: a mix that is optimal on its support.
+        start: a mix to start from.
     """
-    mix = start
+    gram: Floats = paths @ paths.T
+    gram.flat[:: slopes.size + 1] += RIDGE
+    mix = _active_set(gram, slopes, start)
+    path = mix.values @ paths[mix.support]
+    for _ in range(_REFINEMENTS):
+        unsolved = slopes - paths @ path
+        wrong = max(float(unsolved.max(initial=0.0)), -float(unsolved[mix.support].min(initial=0.0)))
+        if wrong <= rounding(sqrt(path @ path), path.size) / 4.0:
+            break
+        before, mix = mix, _active_set(gram, unsolved + mix.values @ gram[mix.support], mix)
+        change = np.zeros(slopes.size)
+        change[mix.support] = mix.values
+        change[before.support] -= before.values
+        path = path + change @ paths
+    return Solution(mix, path)
+
+
+def _active_set(gram: Floats, slopes: Floats, start: Mix) -> Mix:
+    mix = _settle(gram, slopes, start)
     tolerance = _TOLERANCE * float(np.abs(slopes).max(initial=0.0))
     for _ in range(3 * slopes.size + 10):
         gradient = slopes - mix.values @ gram[mix.support]
@@ -75,7 +107,7 @@ def _shrink(gram: Floats, slopes: Floats, support: Indices) -> Mix:
     The optimum usually has about that support, in far fewer steps than one row at a time takes.
     """
     while support.size:
-        values = solve(gram[support[:, None], support], slopes[support])
+        values = _solve(gram[support[:, None], support], slopes[support])
         positive = values > 0.0
         if positive.all():
             return Mix(support, values)
@@ -87,7 +119,7 @@ def _settle(gram: Floats, slopes: Floats, mix: Mix) -> Mix:
     """Return the optimum on the rows that stay positive on the straight way to it."""
     support, values = mix
     while support.size:
-        goal = solve(gram[support[:, None], support], slopes[support])
+        goal = _solve(gram[support[:, None], support], slopes[support])
         falling = goal <= 0.0
         if not falling.any():
             return Mix(support, goal)
@@ -99,26 +131,27 @@ def _settle(gram: Floats, slopes: Floats, mix: Mix) -> Mix:
     return NOTHING
 
 
-def solve(gram: Floats, right: Floats) -> Floats:
-    """Return the x with gram @ x = right."""
+def _solve(gram: Floats, right: Floats) -> Floats:
     return np.linalg.solve(gram, right).astype(np.float64, copy=False)
 
 
-def nonnegative_by_scipy(paths: Floats, slopes: Floats) -> Mix:
-    """Return the optimal mix of the rows of `paths` (k x T) from one orthogonal factorisation, never a Gram matrix.
+def nonnegative_by_scipy(paths: Floats, slopes: Floats, _start: Mix = NOTHING) -> Solution:
+    """Return the optimal mix from scipy's search, which works on an orthogonal factorisation, never on a Gram matrix.
 
-    Slower, and scipy.optimize takes 49 MB, but exact where rows almost depend on each other: the problem is posed as
-    min norm([Z'; m q'; ridge] x - [0; 1; 0]).
+    The problem is posed as min norm([Z'; m q'] x - [0; 1]). It is slower, and scipy.optimize takes 49 MB, but its
+    search finds its way where rows almost depend on each other.
     """
     from scipy.optimize import nnls
 
     balance = 1.0 / float(np.abs(slopes).max())
-    system = np.vstack((paths.T, balance * slopes, np.diag(np.full(slopes.size, RISKLESS))))
+    system = np.vstack((paths.T, balance * slopes))
     goal = np.zeros(system.shape[0])
-    goal[paths.shape[1]] = 1.0
+    goal[-1] = 1.0
     try:
         values, _ = nnls(system, goal)
     except RuntimeError:
-        return NOTHING
+        return nonnegative(paths, slopes)
+    path = values @ paths
+    norm = max(sqrt(path @ path), RISKLESS * float(values.sum()))
     support = np.flatnonzero(values > 0.0)
-    return Mix(support, values[support])
+    return nonnegative(paths, slopes, Mix(support, values[support] * float(values @ slopes) / norm**2))

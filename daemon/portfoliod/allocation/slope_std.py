@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from portfoliod.allocation.arrays import Floats
-from portfoliod.allocation.candidate import Candidate, Solver, by_gram, by_scipy
+from portfoliod.allocation.candidate import Candidate, Riskless, Solver
 from portfoliod.allocation.capped import Problem, best_capped_mix, corner
 from portfoliod.allocation.identical import share_equally
+from portfoliod.allocation.nonnegative import nonnegative, nonnegative_by_scipy
 from portfoliod.allocation.rules import Rules
 from portfoliod.allocation.standardise import Standardised, slope_weights, standardise
 from portfoliod.allocation.uncapped import best_mix
@@ -65,9 +66,9 @@ def optimum(returns: Floats, max_weight: float = 1.0) -> Optimum:
         return _nothing(alive.size)
     if alive.size * max_weight <= 1.0:
         return _all_at_the_cap(returns, max_weight)
-    found = _solve(standard, max_weight, by_gram)
+    found = _solve(standard, max_weight, nonnegative)
     if found.gap > ENOUGH:
-        found = min(found, _solve(standard, max_weight, by_scipy), key=lambda candidate: candidate.gap)
+        found = _better(found, standard, max_weight)
     weights = np.minimum(_weights(found, standard.risk), max_weight)
     weights = share_equally(returns, weights, standard.slopes)
     return Optimum(weights, found.ratio * sqrt(returns.shape[0] - 1), found.gap)
@@ -113,9 +114,19 @@ def _solve(standard: Standardised, max_weight: float, solver: Solver) -> Candida
     return best_capped_mix(Problem(standard.paths, standard.slopes, risk, max_weight, solver))
 
 
+def _better(found: Candidate, standard: Standardised, max_weight: float) -> Candidate:
+    """Return what scipy finds, if that is proven to be better."""
+    try:
+        other = _solve(standard, max_weight, nonnegative_by_scipy)
+    except Riskless:
+        return found
+    return min(found, other, key=lambda candidate: candidate.gap)
+
+
 def _weights(candidate: Candidate, risk: Floats) -> Floats:
-    risks = risk[candidate.support]
-    shares = candidate.values * (risks.min() / risks)
+    support, values = candidate.mix
+    risks = risk[support]
+    shares = values * (risks.min() / risks)
     weights = np.zeros(risk.size)
-    weights[candidate.support] = shares / shares.sum()
+    weights[support] = shares / shares.sum()
     return weights

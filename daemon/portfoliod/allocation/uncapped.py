@@ -6,21 +6,17 @@ would improve the mix join the working set, and when none is left the optimum is
 
 from __future__ import annotations
 
-from math import sqrt
-
 import numpy as np
 
-from portfoliod.allocation.arrays import Floats, Indices
-from portfoliod.allocation.candidate import Candidate, Riskless, Solver
+from portfoliod.allocation.arrays import Floats
+from portfoliod.allocation.candidate import Candidate, Solver, ratio_of
 from portfoliod.allocation.certificate import certified_gap
-from portfoliod.allocation.nonnegative import NOTHING, RISKLESS, Mix, gram_matrix, solve
+from portfoliod.allocation.nonnegative import NOTHING, Mix
 
 _FIRST = 24
 _JOIN = 24
 _ROUNDS = 200
-_REFINEMENTS = 3
 _IMPROVES = 1e-14
-_EXACT = 1e-12
 
 
 def best_mix(paths: Floats, slopes: Floats, solver: Solver) -> Candidate:
@@ -37,47 +33,22 @@ def best_mix(paths: Floats, slopes: Floats, solver: Solver) -> Candidate:
     ranked = np.argsort(-slopes, kind="stable")[:_FIRST]
     working = ranked[slopes[ranked] > 0.0]
     tolerance = _IMPROVES * float(slopes[working[0]])
-    best, products = _appraise(paths, slopes, working[:1], np.ones(1))
+    best: Candidate | None = None
     start = NOTHING
     for _ in range(_ROUNDS):
-        mix = solver(paths[working], slopes[working], start)
-        if not mix.support.size:
-            return best
-        now, products = _appraise(paths, slopes, working[mix.support], mix.values)
-        best = max(best, now, key=lambda candidate: (-candidate.gap, candidate.ratio))
+        mix, path = solver(paths[working], slopes[working], start)
+        found = Mix(working[mix.support], mix.values)
+        products = paths @ path
+        ratio = ratio_of(paths, slopes, found)
+        now = Candidate(found, ratio, certified_gap(slopes, products, path, ratio))
+        best = now if best is None or now.gap <= best.gap else best
         pull = slopes - products
         pull[working] = 0.0
         joining = np.flatnonzero(pull > tolerance)
         if not joining.size:
             break
         joining = joining[np.argsort(-pull[joining], kind="stable")[:_JOIN]]
-        working = np.concatenate((now.support, joining))
-        start = Mix(np.arange(now.support.size), now.values)
-    return best if best.gap <= _EXACT else _refined(paths, slopes, best)
-
-
-def _appraise(paths: Floats, slopes: Floats, support: Indices, values: Floats) -> tuple[Candidate, Floats]:
-    """Return the mix, at the length at which its products with the paths are the slopes of its support, and these."""
-    path = values @ paths[support]
-    slope, norm = float(values @ slopes[support]), sqrt(path @ path)
-    if norm <= RISKLESS * float(values.sum()):
-        raise Riskless(support.tolist())
-    ratio, scale = slope / norm, slope / norm**2
-    products: Floats = paths @ (path * scale)
-    gap = certified_gap(slopes, products, ratio, paths.shape[1])
-    return Candidate(support, values * scale, ratio, gap), products
-
-
-def _refined(paths: Floats, slopes: Floats, found: Candidate) -> Candidate:
-    """Return the mix after iterative refinement: the Gram matrix squares the rounding, the products do not."""
-    best = found
-    support, values = found.support, found.values
-    gram = gram_matrix(paths[support])
-    for _ in range(_REFINEMENTS):
-        rest = slopes[support] - paths[support] @ (values @ paths[support])
-        values = values + solve(gram, rest)
-        if not (values > 0.0).all():
-            break
-        now, _ = _appraise(paths, slopes, support, values)
-        best = min(best, now, key=lambda candidate: candidate.gap)
+        working = np.concatenate((found.support, joining))
+        start = Mix(np.arange(found.support.size), found.values)
+    assert best is not None
     return best

@@ -116,6 +116,8 @@ class Worker:
         if not self._connection.known:
             return Look(Standing.UNKNOWN, "the venue was never reached")
         for intent in self._journal.unresolved(self.key):
+            if self._desk.halted() and not intent.reduce_only:
+                await self._venue.cancel(self.key.symbol, intent.client_id)
             if not await self._orders.resolve(intent):
                 return Look(Standing.UNKNOWN, f"order {intent.client_id} is not resolved yet", self._back_off())
             self.touch()

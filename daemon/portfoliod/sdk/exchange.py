@@ -11,7 +11,7 @@ import numpy as np
 
 from portfoliod.errors import UnknownSymbol, UsageError, VenueError, VenueUnreachable
 from portfoliod.prices.candles import Candles, format_interval
-from portfoliod.sdk.sources import compact
+from portfoliod.sdk.spelling import compact
 
 PAGE = 1000
 """Candles asked for at once; an exchange that gives fewer is asked more often."""

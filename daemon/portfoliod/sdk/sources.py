@@ -11,6 +11,7 @@ from typing import Protocol
 from portfoliod.errors import UnknownSymbol, UsageError
 from portfoliod.prices.candles import Candles, find_candles, format_interval, read_candles
 from portfoliod.prices.simulated import SimulatedPrices
+from portfoliod.sdk.spelling import compact
 
 _DOLLARS = r"USDT|USDC|FDUSD|BUSD|TUSD|USD"
 _DOLLAR_MARKET = re.compile(rf"([A-Z0-9]+?)({_DOLLARS})")
@@ -121,8 +122,3 @@ def open_source(text: str, folder: Path) -> Source:
         found=f'"{text}"',
         mend="write candles:DIR, ccxt:EXCHANGE, simulated or simulated:SEED",
     )
-
-
-def compact(symbol: str) -> str:
-    """Return a symbol without separators and settlement currency: `BTC/USDT:USDT` and `BTC-USDT` are `BTCUSDT`."""
-    return re.sub(r"[^A-Z0-9]", "", symbol.upper().split(":")[0])

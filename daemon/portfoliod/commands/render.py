@@ -12,10 +12,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from portfoliod.actions import OptimizeResult
-from portfoliod.check import Findings
+from portfoliod.commands.check import Findings
+from portfoliod.commands.optimize import OptimizeResult
+from portfoliod.commands.plan import Preview
 from portfoliod.model import Problem
-from portfoliod.preview import Preview
 from portfoliod.reconciler import Standing
 from portfoliod.status import Status
 

@@ -1,0 +1,1 @@
+"""What the commands do, each in the module of its name; `cli` parses, `render` shows."""

@@ -1,0 +1,132 @@
+"""`portfoliod optimize`: weights and leverage once, and the proposal of a cautious operator."""
+
+from __future__ import annotations
+
+import msgspec
+
+from portfoliod.allocation import inputs_hash
+from portfoliod.documents import parse_portfolio
+from portfoliod.errors import AllocationError, FileRejected, UsageError
+from portfoliod.intake import Intake
+from portfoliod.journal import Journal, change
+from portfoliod.jsontext import replace_keys
+from portfoliod.optimizer import OPTIMIZED, Optimized, Overrides, opening_keys, optimize, rules_in_force
+from portfoliod.settings import Settings
+from portfoliod.workspace import Workspace, write_atomically
+
+OPTIMIZER_KEYS = (
+    "weights",
+    "ann_volatility_pct",
+    "target_vol_pct",
+    "leverage",
+    "generated_at",
+    "lookback_days",
+    "allocator",
+    "score",
+    "optimality_gap",
+    "excluded",
+    "inputs_hash",
+)
+
+
+class OptimizeResult(msgspec.Struct, frozen=True):
+    """The content of `optimize --json`."""
+
+    version: int
+    weights: dict[str, float]
+    ann_volatility_pct: float
+    target_vol_pct: float
+    leverage: float
+    score: float
+    optimality_gap: float
+    allocator: str
+    lookback_days: int
+    excluded: dict[str, str]
+    notes: list[str]
+    previous: dict[str, float]
+    """The weights that were in force."""
+    written: str | None
+    """The file that was written, if one was."""
+
+
+def optimize_now(workspace: Workspace, settings: Settings, asked: Overrides, *, dry_run: bool) -> OptimizeResult:
+    """Optimize once with the files of this moment, and write the result unless it is a dry run.
+
+    Raises:
+        AllocationError: there are no trustworthy weights; nothing was written.
+        FileRejected: portfolio_config.json does not fit, and is not overwritten.
+    """
+    if asked.target_vol is not None and not 0 < asked.target_vol <= 10:
+        raise UsageError("--target-vol is a fraction", found=f"{asked.target_vol:g}", mend="write 0.30 for 30 % a year")
+    journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
+    intake = Intake(workspace, journal, settings.risk.max_position)
+    intake.read_all()
+    shown = workspace.shown(workspace.portfolio_file)
+    problem = intake.problems.get(shown)
+    if problem is not None and workspace.portfolio_file.exists():
+        raise FileRejected(
+            problem.what, where=problem.where, found=problem.found, kept="nothing was written", mend=problem.mend
+        )
+    if not intake.histories:
+        raise AllocationError(
+            "no strategy has daily returns",
+            where=workspace.shown(workspace.strategies),
+            kept="nothing was written",
+            mend="let a strategy write stats.json; portfoliod new NAME makes one that does",
+        )
+    rules = rules_in_force(settings.optimizer, intake.portfolio, asked)
+    done = optimize(intake.histories, rules, intake.portfolio_raw, opening_keys(settings))
+    written = None
+    if not dry_run and (done.allocation.edge or rules.when_no_edge == "cash"):
+        path = workspace.proposal_file if settings.optimizer.apply == "propose" else workspace.portfolio_file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _note_inputs(workspace, settings, intake, done)
+        write_atomically(path, done.content)
+        written = workspace.shown(path)
+    return _result(done, intake, written)
+
+
+def _note_inputs(workspace: Workspace, settings: Settings, intake: Intake, done: Optimized) -> None:
+    """Tell the journal that these inputs are dealt with: the daemon is not to optimize them at once its own way."""
+    if not workspace.journal_file.exists() or settings.optimizer.apply == "propose":
+        return
+    portfolio = parse_portfolio(done.content, "portfolio_config.json")
+    digest = inputs_hash(intake.histories, rules_in_force(settings.optimizer, portfolio, Overrides()))
+    change(workspace.journal_file, lambda store: store.put_meta(OPTIMIZED, digest))
+
+
+def _result(done: Optimized, intake: Intake, written: str | None) -> OptimizeResult:
+    allocation, rules = done.allocation, done.rules
+    previous = (
+        {} if intake.portfolio is None else {name: float(weight) for name, weight in intake.portfolio.weights.items()}
+    )
+    return OptimizeResult(
+        version=1,
+        weights=allocation.weights,
+        ann_volatility_pct=round(allocation.ann_volatility * 100, 4),
+        target_vol_pct=round(rules.target_vol * 100, 6),
+        leverage=allocation.leverage,
+        score=allocation.score,
+        optimality_gap=allocation.optimality_gap,
+        allocator=rules.allocator,
+        lookback_days=rules.lookback_days,
+        excluded=allocation.excluded,
+        notes=[*allocation.notes, *(f"{problem.where}: {problem.what}" for problem in intake.problems.values())],
+        previous=previous,
+        written=written,
+    )
+
+
+def apply_proposal(workspace: Workspace, *, dry_run: bool) -> str:
+    """Put the weights of var/proposal.json in force, leave the user's keys as they are, and say so."""
+    proposal = msgspec.json.decode(workspace.proposal_file.read_bytes(), type=dict[str, object])
+    try:
+        current = workspace.portfolio_file.read_bytes()
+    except FileNotFoundError:
+        current = b""
+    owned = {key: value for key, value in proposal.items() if key in OPTIMIZER_KEYS or not current}
+    if dry_run:
+        return f"would apply: {owned.get('weights')}, leverage {owned.get('leverage')}"
+    write_atomically(workspace.portfolio_file, replace_keys(current, owned))
+    workspace.proposal_file.unlink()
+    return f"applied: leverage {owned.get('leverage')}"

@@ -1,0 +1,148 @@
+"""halt, resume, flatten, unlock and retire: they change files and the journal, and return what to say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+
+from portfoliod.commands.status import current_status
+from portfoliod.errors import PortfoliodError
+from portfoliod.host import holder, start_log
+from portfoliod.journal import Retirement, Store, change
+from portfoliod.model import Key
+from portfoliod.reconciler import Standing
+from portfoliod.service import Service, exit_code_of
+from portfoliod.settings import Settings
+from portfoliod.switches import HaltSwitch
+from portfoliod.workspace import STRATEGY_NAME, Workspace, signature
+
+FLATTEN_SECONDS = 60.0
+
+
+def halt(workspace: Workspace, reason: str) -> str:
+    """Create var/HALT and say so."""
+    switch = HaltSwitch(workspace)
+    before = switch.reason()
+    if before:
+        return f"already halted: {before}"
+    switch.trip(reason or "halted by the operator")
+    _require_halt(workspace)
+    return f"halted: {switch.reason()}\nnothing that adds exposure is sent until: portfoliod resume"
+
+
+def resume(workspace: Workspace) -> str:
+    """Remove var/HALT and say so."""
+    was = HaltSwitch(workspace).clear()
+    _wake(workspace)
+    return "resumed: targets are traded again" if was else "not halted"
+
+
+def flatten(workspace: Workspace, settings: Settings, *, verbose: bool) -> tuple[int, str]:
+    """Halt, close every managed position, and return the exit code and what to say."""
+    HaltSwitch(workspace).trip("flattened by the operator", flatten=True)
+    _require_halt(workspace)
+    again = "halted; after `portfoliod resume` the targets are traded again"
+    if holder(workspace.lock_file) is None:
+        start_log("auto", verbose=verbose)
+        looks = asyncio.run(Service(workspace, settings, live=True).once())
+        code = exit_code_of(looks)
+        open_keys = [str(key) for key, look in looks.items() if look.standing is not Standing.IN_STEP]
+    else:
+        _wake(workspace)
+        open_keys = _wait_until_flat(workspace, settings)
+        code = 1 if open_keys else 0
+    if open_keys:
+        return max(code, 1), f"not closed yet: {', '.join(open_keys)}\n{again}"
+    return 0, f"every managed position is closed\n{again}"
+
+
+def _wait_until_flat(workspace: Workspace, settings: Settings) -> list[str]:
+    """Wait for a status of the running daemon that is newer than the halt and shows no position."""
+    since = time.time()
+    deadline = time.monotonic() + FLATTEN_SECONDS
+    while True:
+        status = current_status(workspace, settings)
+        still = [
+            row.symbol
+            for row in status.markets
+            if row.status is not Standing.IN_STEP or (row.position not in {None, "0"} and "step" not in row.reason)
+        ]
+        fresh = (found := signature(workspace.status_file)) is not None and found.modified_ns / 1e9 > since
+        if (fresh and not still) or time.monotonic() > deadline or status.state == "down":
+            return still
+        time.sleep(0.1)
+
+
+def unlock(workspace: Workspace, symbol: str) -> str:
+    """Lift the locks of a symbol and say which.
+
+    Raises:
+        UsageError: nothing of that name is locked.
+    """
+    wanted = _letters(symbol)
+
+    def lift(store: Store) -> tuple[list[Key], list[Key]]:
+        locked = [lock.key for lock in store.locks()]
+        meant = [key for key in locked if wanted in {_letters(key.symbol), _letters(key.symbol.partition(":")[0])}]
+        for key in meant:
+            store.delete_lock(key)
+            store.delete_book(key)
+        return meant, locked
+
+    lifted, locked = change(workspace.journal_file, lift) if workspace.journal_file.exists() else ([], [])
+    if not lifted:
+        names = ", ".join(str(key) for key in locked) or "nothing"
+        raise PortfoliodError(
+            "not locked", where=symbol, found=f"locked is: {names}", mend="portfoliod status shows the locks"
+        )
+    _wake(workspace)
+    return "\n".join(f"unlocked: {key}; its position is taken over as it is" for key in lifted)
+
+
+def retire(workspace: Workspace, name: str) -> str:
+    """Take a strategy out for good and say so.
+
+    Raises:
+        UsageError: there is no such strategy.
+    """
+    folder = workspace.strategies / name
+    found = signature(folder) if STRATEGY_NAME.fullmatch(name) else None
+    prefix = f"strategies/{name}/"
+
+    def take_out(store: Store) -> bool:
+        known = found is not None or any(document.name.startswith(prefix) for document in store.documents())
+        if known:
+            store.retire(Retirement(name, None if found is None else found.inode), time.time())
+        return known
+
+    if not workspace.journal_file.exists() or not change(workspace.journal_file, take_out):
+        raise PortfoliodError(
+            "no such strategy", where=str(folder), kept="nothing was changed", mend="portfoliod status lists them"
+        )
+    _wake(workspace)
+    if found is None:
+        return f"retired: {name}; what it held is closed, and a folder of that name is a new strategy"
+    return f"retired: {name}; what it held is closed, and its folder is ignored until it was away"
+
+
+def _require_halt(workspace: Workspace) -> None:
+    if not workspace.halted():
+        raise PortfoliodError(
+            "var/HALT cannot be written",
+            where=str(workspace.halt_file),
+            kept="the daemon is not halted",
+            mend=f"free the disk or mend var/; or stop the daemon, process {holder(workspace.lock_file)}",
+        )
+
+
+def _wake(workspace: Workspace) -> None:
+    """Let a running daemon look at the journal and the switches."""
+    with suppress(OSError):
+        workspace.wake_file.touch()
+        os.utime(workspace.wake_file)
+
+
+def _letters(symbol: str) -> str:
+    return "".join(letter for letter in symbol.upper() if letter.isalnum())
