@@ -13,6 +13,10 @@ from portfoliod.errors import FileRejected
 from portfoliod.jsontext import decode, shortened
 from portfoliod.model import History, PortfolioConfig, State
 
+LARGEST_RETURN = 1e6
+LARGEST_ACCOUNT = 1e15
+"""Beyond these a number is a mistake, and arithmetic with it overflows."""
+
 STATE_EXAMPLE = '{"position": 1.0, "symbol": "BTCUSDT"}'
 STATS_EXAMPLE = '{"daily_dates": ["2024-01-01"], "daily_returns": [0.0012]}'
 
@@ -32,7 +36,7 @@ class _StatsFile(msgspec.Struct):
 class _PortfolioFile(msgspec.Struct):
     account_value: float | None = None
     weights: dict[str, float] = {}
-    leverage: float = 0.0
+    leverage: float | None = None
     target_vol_pct: float | None = None
     lookback_days: int | None = None
     exchanges: dict[str, str] = {}
@@ -102,7 +106,7 @@ def parse_stats(raw: bytes, shown: str, modified: float) -> tuple[History, str]:
         returns = file.daily_returns
         places = [f"$.daily_returns[{index}]" for index in range(len(returns))]
         if file.daily_dates is None:
-            last = datetime.fromtimestamp(modified, UTC).date().toordinal()
+            last = _day_of(modified, shown)
             days = list(range(last - len(returns) + 1, last + 1))
             warning = f"no daily_dates: the last value is taken for {date.fromordinal(last)}, the day of the file"
         else:
@@ -120,12 +124,12 @@ def parse_stats(raw: bytes, shown: str, modified: float) -> tuple[History, str]:
             raise _misfit(
                 "dates are not strictly increasing",
                 shown,
-                f"$.daily_dates[{index}]",
+                places[index] if isinstance(file.daily_returns, dict) else f"$.daily_dates[{index}]",
                 found=f"{date.fromordinal(days[index])} after {date.fromordinal(days[index - 1])}",
                 mend="sort the days and write each once",
             )
     for place, value in zip(places, returns, strict=True):
-        if not math.isfinite(value) or value <= -1:
+        if not -1 < value < LARGEST_RETURN:
             raise _misfit(
                 "not a simple daily return",
                 shown,
@@ -144,18 +148,19 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
         FileRejected: it does not fit.
     """
     file = decode(raw, _PortfolioFile, shown, '{"account_value": 10000, "weights": {"NAME": 1.0}, "leverage": 1.0}')
-    if file.account_value is not None and not (math.isfinite(file.account_value) and file.account_value > 0):
+    if file.account_value is not None and not 0 < file.account_value <= LARGEST_ACCOUNT:
         raise _misfit(
-            "account_value is not positive",
+            "account_value is out of range",
             shown,
             "$.account_value",
             found=f"{file.account_value:g}",
             mend="write the capital, in the quote currency, that the portfolio is sized for",
         )
-    if not math.isfinite(file.leverage) or not 0 <= file.leverage <= 1000:
-        raise _misfit(
-            "leverage is out of range", shown, "$.leverage", found=f"{file.leverage:g}", mend="write 0 to 1000"
-        )
+    if file.leverage is None and file.weights:
+        raise _misfit("no leverage", shown, "$.leverage", mend='weights need one: write, for example, "leverage": 1.0')
+    leverage = 0.0 if file.leverage is None else file.leverage
+    if not 0 <= leverage <= 1000:
+        raise _misfit("leverage is out of range", shown, "$.leverage", found=f"{leverage:g}", mend="write 0 to 1000")
     for name, weight in file.weights.items():
         if not math.isfinite(weight) or weight < 0:
             raise _misfit(
@@ -193,7 +198,7 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
     return PortfolioConfig(
         account_value=None if file.account_value is None else Decimal(str(file.account_value)),
         weights={name: Decimal(str(weight)) for name, weight in file.weights.items()},
-        leverage=Decimal(str(file.leverage)),
+        leverage=Decimal(str(leverage)),
         target_vol_pct=file.target_vol_pct,
         lookback_days=file.lookback_days,
         exchanges=file.exchanges,
@@ -215,6 +220,15 @@ def _day(text: str, shown: str, place: str) -> int:
             place,
             found=shortened(json.dumps(text)),
             mend='write, for example, "2024-01-31"',
+        ) from None
+
+
+def _day_of(moment: float, shown: str) -> int:
+    try:
+        return datetime.fromtimestamp(moment, UTC).date().toordinal()
+    except (ValueError, OverflowError, OSError):
+        raise _misfit(
+            "the file's time is no date", shown, "$.daily_dates", found=f"{moment:g}", mend="write daily_dates"
         ) from None
 
 

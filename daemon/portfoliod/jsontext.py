@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -29,7 +30,8 @@ def decode(raw: bytes, kind: type[Document], shown: str, example: str) -> Docume
         FileRejected: it does not fit; the error names the place and the value.
     """
     try:
-        return msgspec.json.decode(raw, type=kind)
+        document = msgspec.json.decode(raw, type=kind)
+        raw.decode()  # what is skipped was not decoded, and may be written back
     except msgspec.ValidationError as error:
         raise _explained(raw, error, shown, example) from error
     except msgspec.DecodeError as error:
@@ -47,6 +49,7 @@ def decode(raw: bytes, kind: type[Document], shown: str, example: str) -> Docume
             found="it is nested too deeply" if isinstance(error, RecursionError) else str(error),
             mend=f"write, for example, {example}",
         ) from error
+    return document
 
 
 def _explained(raw: bytes, error: msgspec.ValidationError, shown: str, example: str) -> FileRejected:
@@ -55,8 +58,8 @@ def _explained(raw: bytes, error: msgspec.ValidationError, shown: str, example: 
     place = place.rstrip("`") or "$"
     found: object = ""
     try:
-        place, found = _look_up(msgspec.json.decode(raw), place)
-    except (msgspec.DecodeError, RecursionError, LookupError, TypeError):
+        place, found = _look_up(msgspec.json.decode(raw), place, _wrong(sentence))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError):
         found = ""
     shown_value = shortened(json.dumps(found, ensure_ascii=False)) if found != "" else ""
     expected = _plain(sentence)
@@ -68,22 +71,34 @@ def _explained(raw: bytes, error: msgspec.ValidationError, shown: str, example: 
     )
 
 
-def _look_up(document: object, place: str) -> tuple[str, object]:
-    """Follow a place such as `$.weights[...]`; `[...]` stands for the first value of a mapping that is no number."""
+def _look_up(document: object, place: str, wrong: Callable[[object], bool]) -> tuple[str, object]:
+    """Follow a place such as `$.weights[...]`; `[...]` stands for the first value of a mapping that is wrong."""
     path = "$"
     for part in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", place):
         if part[0] and isinstance(document, dict):
             document, path = document[part[0]], f"{path}.{part[0]}"
         elif part[1] == "..." and isinstance(document, dict):
-            wrong = _first(document, lambda value: isinstance(value, bool) or not isinstance(value, (int, float)))
-            document, path = document[wrong], f"{path}[{json.dumps(wrong, ensure_ascii=False)}]"
+            name = _first(document, wrong)
+            document, path = document[name], f"{path}[{json.dumps(name, ensure_ascii=False)}]"
         elif isinstance(document, list):
             document, path = document[int(part[1])], f"{path}[{part[1]}]"
     return path, document
 
 
 def _first(mapping: Mapping[str, object], wrong: Callable[[object], bool]) -> str:
-    return next(name for name, value in mapping.items() if wrong(value))
+    for name, value in mapping.items():
+        if wrong(value):
+            return name
+    raise LookupError
+
+
+def _wrong(sentence: str) -> Callable[[object], bool]:
+    """Return the test that a value of a mapping failed, by what msgspec says of it."""
+    if "range" in sentence:
+        return lambda value: isinstance(value, int) and abs(value) > sys.float_info.max
+    if sentence.startswith("Expected `str`"):
+        return lambda value: not isinstance(value, str)
+    return lambda value: isinstance(value, bool) or not isinstance(value, (int, float))
 
 
 def _plain(sentence: str) -> str:
@@ -112,7 +127,8 @@ def _broken(raw: bytes, message: str) -> tuple[str, str]:
     at = int(match[1])
     newline = b"\n"
     line = f":{raw.count(newline, 0, at) + 1}:{at - raw.rfind(newline, 0, at)}"
-    return line, f"{shortened(raw[at : at + 20].decode(errors='replace').splitlines()[0])} is not JSON"
+    rest = raw[at : at + 20].decode(errors="replace").partition("\n")[0]
+    return line, f"{rest} is not JSON"
 
 
 def shortened(text: str) -> str:
@@ -142,7 +158,7 @@ def replace_keys(raw: bytes, keys: Mapping[str, object]) -> bytes:
 def _text(value: object) -> str:
     if isinstance(value, dict) and value:
         rows = ",\n".join(
-            f"    {json.dumps(name, ensure_ascii=False)}: {json.dumps(item, ensure_ascii=False)}"
+            f"    {json.dumps(name, ensure_ascii=False)}: {json.dumps(item, ensure_ascii=False, allow_nan=False)}"
             for name, item in value.items()
         )
         return f"{{\n{rows}\n  }}"

@@ -11,14 +11,15 @@ import msgspec
 import structlog
 
 from portfoliod.allocation import Allocation, Rules, allocate, inputs_hash
-from portfoliod.errors import AllocationError, JournalFailed, PortfoliodError
+from portfoliod.documents import parse_portfolio
+from portfoliod.errors import AllocationError, FileRejected, JournalFailed, PortfoliodError
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.jsontext import replace_keys
 from portfoliod.mailbox import Mailbox
 from portfoliod.model import History, PortfolioConfig, Problem
 from portfoliod.settings import OptimizerSettings, Settings
-from portfoliod.workspace import write_atomically
+from portfoliod.workspace import read_settled, write_atomically
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -132,19 +133,16 @@ class Optimizer:
         digest = await asyncio.to_thread(inputs_hash, histories, rules)
         if digest == await self._last_inputs():
             return
-        where = str(intake.workspace.portfolio_file.relative_to(intake.workspace.root))
-        problem = intake.problems.get(where)
-        if problem is not None and intake.workspace.portfolio_file.exists():
-            log.error(
-                "weights.refused", reason="portfolio_config.json does not fit and is not overwritten", mend=problem.mend
-            )
-            return
         try:
-            done = await asyncio.to_thread(
-                optimize, histories, rules, intake.portfolio_raw, opening_keys(self._settings)
-            )
+            current = self._current()
+            done = await asyncio.to_thread(optimize, histories, rules, current, opening_keys(self._settings))
+            if self._current() != current:
+                self.mailbox.put(*names)  # a hand edit came in between: once more, on top of it
+                return
             self._intake.problems.pop("optimizer", None)
             await self._apply(done, names)
+        except FileRejected as error:
+            self._refuse(error, f"{error.what}: it is not overwritten", error.found, error.mend)
         except AllocationError as error:
             self._refuse(error, error.what, error.found, error.mend)
         except JournalFailed as error:
@@ -173,6 +171,21 @@ class Optimizer:
             await asyncio.to_thread(write_atomically, path, done.content)
             log.info("config.written", file=workspace.shown(path))
         await self._journal.put_meta(OPTIMIZED, done.inputs_hash)
+
+    def _current(self) -> bytes:
+        """Return portfolio_config.json as it is now; where there is none, the last good one.
+
+        Raises:
+            FileRejected: it does not fit.
+        """
+        workspace = self._intake.workspace
+        shown = workspace.shown(workspace.portfolio_file)
+        try:
+            raw, _ = read_settled(workspace.portfolio_file, shown)
+        except FileNotFoundError:
+            return self._intake.portfolio_raw
+        parse_portfolio(raw, shown)
+        return raw
 
     async def _last_inputs(self) -> str | None:
         known = (await self._journal.write(lambda store: store.meta(OPTIMIZED)))[0]

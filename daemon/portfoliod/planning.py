@@ -33,7 +33,7 @@ class Plan(msgspec.Struct, frozen=True):
     """Rounded target less position."""
     legs: tuple[Leg, ...] = ()
     reason: str = ""
-    """Why nothing is traded."""
+    """Why nothing is traded, or a flip does not open again."""
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -85,7 +85,8 @@ def _flip(goal: Decimal, position: Decimal, price: Decimal | None, rules: Market
     if too_small:
         return Plan(difference, reason=too_small)
     opening = plan(goal, ZERO, price, rules, small)
-    return Plan(difference, (close, *(msgspec.structs.replace(leg, reason="flip: open") for leg in opening.legs)))
+    legs = (close, *(msgspec.structs.replace(leg, reason="flip: open") for leg in opening.legs))
+    return Plan(difference, legs, opening.reason)
 
 
 def nearest_step(quantity: Decimal, step: Decimal) -> Decimal:

@@ -5,7 +5,7 @@ Orders that only reduce are never refused: they may only be split.
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
 
 import msgspec
 
@@ -80,13 +80,25 @@ def _refused(leg: Leg, rules: MarketRules, now: Circumstances, limits: Limits) -
 
 
 def _first_part(leg: Leg, rules: MarketRules, price: Decimal, max_order_notional: Decimal) -> Leg:
-    """Cut an order to what may be sent at once; the next look sends the rest."""
+    """Cut an order to what may be sent at once; the next look sends the rest.
+
+    Neither the part nor what it leaves is smaller than what the venue takes: a remainder could never be traded.
+    """
     most = rules.max_quantity
     if max_order_notional > 0:
         allowed = rules.quantity(max_order_notional, price)
         most = allowed if most is None else min(most, allowed)
     if most is None or leg.quantity <= most:
         return leg
-    steps = max((most / rules.step).to_integral_value(ROUND_DOWN), Decimal(1))
-    quantity = max(steps * rules.step, rules.min_quantity)
+    whole = (most / rules.step).to_integral_value(ROUND_DOWN) * rules.step
+    smallest = _smallest_order(rules, price)
+    quantity = whole if leg.quantity - whole >= smallest else leg.quantity - smallest
+    quantity = min(leg.quantity, max(quantity, smallest))
+    if quantity == leg.quantity:
+        return leg
     return msgspec.structs.replace(leg, quantity=quantity, reason=f"{leg.reason}, a part of {leg.quantity}")
+
+
+def _smallest_order(rules: MarketRules, price: Decimal) -> Decimal:
+    smallest = max(rules.step, rules.min_quantity, rules.quantity(rules.min_notional, price))
+    return (smallest / rules.step).to_integral_value(ROUND_CEILING) * rules.step

@@ -113,7 +113,7 @@ def load_settings(path: Path) -> Settings:
         ) from error
     try:
         table = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(
             "portfoliod.toml is not TOML",
             where=str(path),

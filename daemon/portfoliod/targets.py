@@ -142,3 +142,28 @@ def decide(
         quantity=quantity,
         contributions=want.contributions,
     ), warning
+
+
+def gross_notional(decisions: Iterable[Decision]) -> Decimal:
+    """Return the sum of |target notional|; a short that a spot market cannot hold is none."""
+    return sum((abs(decision.notional) for decision in decisions if decision.quantity != 0), ZERO)
+
+
+def stale_contributors(decision: Decision, states: Mapping[str, State], oldest: float, now: float) -> tuple[str, ...]:
+    """Return the strategies that hold something of a decision and whose state is older than `oldest` seconds.
+
+    Args:
+        decision: the target.
+        states: the last good states.
+        oldest: 0 for no limit.
+        now: epoch seconds.
+    """
+    return tuple(
+        part.strategy
+        for part in decision.contributions
+        if oldest > 0
+        and part.position != 0
+        and part.weight != 0
+        and (state := states.get(part.strategy)) is not None
+        and now - state.updated_at > oldest
+    )

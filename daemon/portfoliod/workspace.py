@@ -72,7 +72,7 @@ class Workspace:
             return
         for entry in entries:
             name = os.fsdecode(entry.name)
-            if name.startswith((".", "_")) or not entry.is_dir():
+            if name.startswith((".", "_")) or not _is_folder(entry):
                 continue
             yield name, STRATEGY_NAME.fullmatch(name) is not None
 
@@ -85,6 +85,13 @@ class Workspace:
         except OSError:
             return True
         return True
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def signature(path: Path) -> Signature | None:
@@ -111,7 +118,7 @@ def read_settled(path: Path, shown: str) -> tuple[bytes, float]:
         raise FileNotFoundError(shown) from error
     except OSError as error:
         raise _unreadable(error, shown) from error
-    with open(descriptor, "rb", buffering=0):
+    try:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise FileRejected(
@@ -132,6 +139,8 @@ def read_settled(path: Path, shown: str) -> tuple[bytes, float]:
         except OSError as error:
             raise _unreadable(error, shown) from error
         after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
     same = (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
     if not same or len(content) != after.st_size:
         raise Unsettled(

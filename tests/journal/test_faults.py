@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ import pytest
 from portfoliod.errors import JournalFailed
 from portfoliod.journal import Document, Journal, change
 from portfoliod.journal.schema import MIGRATIONS
-from portfoliod.model import ZERO, IntentStatus
 from tests.journal.rows import BTC, ETH, new_decision, new_fill, new_intent
 
 STORM = textwrap.dedent("""
@@ -205,73 +203,96 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "no" / "such" / "folder" / "journal.db")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 512 KiB of its own; only root can have one."""
-    disk = tmp_path / "disk"
+def run_on_small_disk(script: str, disk: Path) -> None:
+    """Run a script that finds a disk of 512 KiB at its first argument; the disk goes when the script ends."""
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
+    private = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=512k tmpfs "$0" && exec "$@"', str(disk)]
+    if subprocess.run([*private, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no disk can be mounted here")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    command = [*private, sys.executable, "-c", textwrap.dedent(script), str(disk)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
-def test_a_read_only_disk_is_refused(small_disk: Path) -> None:
-    """On a disk that cannot be written neither a new journal nor an existing one opens for trading."""
+def test_a_read_only_disk_is_refused(tmp_path: Path) -> None:
+    """On a disk that cannot be written no new journal opens, and an existing one takes no write."""
+    script = """
+        import asyncio, pathlib, subprocess, sys
+        from portfoliod.errors import JournalFailed
+        from portfoliod.journal import Journal, change
 
-    async def create() -> None:
-        async with Journal(small_disk / "journal.db") as journal:
-            await journal.put_meta("x", "y")
+        disk = pathlib.Path(sys.argv[1])
 
-    asyncio.run(create())
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    refused(small_disk / "another.db")
-    with pytest.raises(JournalFailed):
-        change(small_disk / "journal.db", lambda store: store.put_meta("x", "z"))
+        async def write(name, value):
+            async with Journal(disk / name) as journal:
+                await journal.put_meta("x", value)
 
-    async def write() -> None:
-        async with Journal(small_disk / "journal.db") as journal:
-            await journal.put_meta("x", "z")
+        asyncio.run(write("journal.db", "y"))
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        attempts = [
+            lambda: asyncio.run(write("new.db", "y")),
+            lambda: asyncio.run(write("journal.db", "z")),
+            lambda: change(disk / "journal.db", lambda store: store.put_meta("x", "z")),
+        ]
+        for attempt in attempts:
+            try:
+                attempt()
+            except JournalFailed as error:
+                assert error.found and error.mend
+            else:
+                raise AssertionError("written")
+    """
+    run_on_small_disk(script, tmp_path / "disk")
 
-    with pytest.raises(JournalFailed):
-        asyncio.run(write())
 
-
-def test_a_full_disk_fails_the_write_and_says_so_until_there_is_room(small_disk: Path) -> None:
+def test_a_full_disk_fails_the_write_and_says_so_until_there_is_room(tmp_path: Path) -> None:
     """JournalFailed for who waits, `failed` for who sends orders; what was written before stays; room clears it."""
-    path, ballast = small_disk / "journal.db", small_disk / "ballast"
+    script = """
+        import asyncio, contextlib, pathlib, sys
+        from portfoliod.errors import JournalFailed
+        from portfoliod.journal import Document, Journal
+        from portfoliod.model import ZERO, IntentStatus
+        from tests.journal.rows import BTC, new_fill, new_intent
 
-    async def scenario() -> None:
-        async with Journal(path) as journal:
-            await journal.intend(*new_intent(journal))
-            await journal.take_over(BTC, ZERO, 1.0)
-            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-                while True:
-                    file.write(b"x" * 512)
-            number, unwritten = new_intent(journal)
-            with pytest.raises(JournalFailed) as caught:
-                await journal.put_meta("large", "x" * 600_000)
-            assert journal.failed is caught.value
-            with pytest.raises(JournalFailed):
-                await journal.settle(unwritten, IntentStatus.DONE, "x" * 600_000, [new_fill("1", "1")])
-            assert journal.books[BTC].expected == 0
-            journal.keep_document(Document("file", b"x" * 600_000, "h"), 1.0)
-            await asyncio.gather(journal.put_meta("large", "x" * 600_000), return_exceptions=True)
-            assert journal.failed is not None
-            ballast.unlink()
-            await journal.intend(number, unwritten)
-            assert journal.failed is None
-            assert set(journal.open_intents.values()) >= {unwritten}
+        disk = pathlib.Path(sys.argv[1])
+        LARGE = "x" * 600_000
 
-    async def read() -> None:
-        async with Journal(path) as journal:
-            assert len(journal.unresolved(BTC)) == 2
+        async def fails(journal, attempt):
+            try:
+                await attempt
+            except JournalFailed as error:
+                assert journal.failed is error
+            else:
+                raise AssertionError("written")
 
-    asyncio.run(scenario())
-    asyncio.run(read())
+        async def main():
+            async with Journal(disk / "journal.db") as journal:
+                await journal.intend(*new_intent(journal))
+                await journal.take_over(BTC, ZERO, 1.0)
+                ballast = (disk / "ballast").open("wb", buffering=0)
+                with contextlib.suppress(OSError), ballast:
+                    while True:
+                        ballast.write(b"x" * 512)
+                number, unwritten = new_intent(journal)
+                await fails(journal, journal.put_meta("large", LARGE))
+                fill = new_fill("1", "1")
+                await fails(journal, journal.settle(unwritten, IntentStatus.DONE, LARGE, [fill]))
+                assert journal.books[BTC].expected == 0
+                journal.keep_document(Document("file", LARGE.encode(), "h"), 1.0)
+                await fails(journal, journal.put_meta("large", LARGE))
+                (disk / "ballast").unlink()
+                await journal.intend(number, unwritten)
+                assert journal.failed is None
+                assert await journal.record_fills([fill]) == [fill]
+            async with Journal(disk / "journal.db") as journal:
+                assert len(journal.unresolved(BTC)) == 2
+                assert journal.books[BTC].expected == 1
+                assert journal.meta("large") is None
+                assert journal.documents() == []
+
+        asyncio.run(main())
+    """
+    run_on_small_disk(script, tmp_path / "disk")
 
 
 def test_a_file_that_may_not_grow_fails_the_write_and_says_so_until_it_may(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.harness.workspace import Files
 Seen = TypeVar("Seen")
 
 BTC, ETH, BNB, LTC = (f"{base}/USDT:USDT" for base in ("BTC", "ETH", "BNB", "LTC"))
-FLAT_PRICES = {"BTC": 50_000, "ETH": 2_500, "BNB": 500, "LTC": 100}
+FLAT_PRICES = {"BTC": 50_000, "ETH": 2_500, "BNB": 500, "LTC": 100, "SOL": 200, "ADA": 0.5}
 QUICK = "[reconciler]\nresync_seconds = 0.2\n"
 
 
@@ -94,7 +94,7 @@ def hold(root: Path, symbol: str, quantity: str, venue: str = "paper") -> None:
 def let_resync(root: Path, times: int = 3) -> None:
     """Wait until the daemon has looked at everything a few times more."""
     since = time.time()
-    until(lambda: journal(root, "SELECT count(DISTINCT at) FROM equity WHERE at > ?", since)[0][0] >= times)
+    until(lambda: len(journal(root, "SELECT at FROM equity WHERE at > ? GROUP BY round(at, 1)", since)) >= times)
 
 
 def intents(root: Path) -> list[tuple[str, str, Decimal, bool, str]]:
@@ -107,3 +107,13 @@ def config(root: Path) -> dict[str, Any]:
     """Return portfolio_config.json."""
     content: dict[str, Any] = json.loads((root / "config/portfolio_config.json").read_bytes())
     return content
+
+
+def market(root: Path, symbol: str, venue: str = "paper") -> dict[str, Any]:
+    """Return a market's row of status.json, with empty values where there is none yet."""
+    with contextlib.suppress(FileNotFoundError):
+        for row in json.loads((root / "var/status.json").read_bytes())["markets"]:
+            if (row["venue"], row["symbol"]) == (venue, symbol):
+                found: dict[str, Any] = row
+                return found
+    return {"target": "", "position": "", "price": "", "status": "", "reason": ""}

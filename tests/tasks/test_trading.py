@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import pairwise
 
@@ -19,6 +20,7 @@ from tests.tasks.evidence import (
     intents,
     journal,
     let_resync,
+    market,
     positions,
     trades,
     until,
@@ -142,9 +144,7 @@ def test_small_adjustments_stay_undone_but_closes_do_not(files: Files) -> None:
         daemon.wait_for("target.decided", decision=2)
         let_resync(files.root)
         assert positions(files.root) == {BTC: Decimal("0.1")}
-        assert "band" in until(daemon.status, lambda status: "band" in status["markets"][0]["reason"])["markets"][0][
-            "reason"
-        ]
+        until(lambda: "band" in market(files.root, BTC)["reason"])
         files.state("trend", 0.005)
         until_positions(files.root, BTC="0.001")
         files.state("trend", 0.01)
@@ -164,8 +164,8 @@ def test_a_price_that_moves_trades_nothing(files: Files) -> None:
     files.state("trend", 1.0)
     with Daemon(files.root) as daemon:
         until(lambda: trades(files.root))
-        first = until(lambda: daemon.status()["markets"][0]["price"])
-        until(lambda: daemon.status()["markets"][0]["price"], lambda price: price != first)
+        first = until(lambda: market(files.root, BTC)["price"])
+        until(lambda: market(files.root, BTC)["price"] != first)
         let_resync(files.root)
         assert len(trades(files.root)) == 1
         assert len(daemon.named("target.decided")) == 1
@@ -193,6 +193,20 @@ def test_a_spot_market_is_never_held_short(files: Files) -> None:
         until(lambda: positions(files.root), lambda held: held == {})
         let_resync(files.root)
         assert positions(files.root) == {}
+
+
+def test_a_state_that_changes_while_the_daemon_starts_is_not_left_to_the_slow_scan(files: Files) -> None:
+    """Between the first look and the watch lies a gap; what changes in it is seen once the watch is up."""
+    files.settings(flat_market(files))
+    files.portfolio({"trend": 1.0})
+    files.state("trend", 0.5)
+    with Daemon(files.root) as daemon:
+        daemon.wait_for("venue.connected")
+        files.state("trend", 1.0)
+        changed = time.time()
+        until_positions(files.root, BTC="0.200")
+        # A scan that finds what the watch missed comes every 5 s.
+        assert time.time() - changed < 3.0
 
 
 def test_one_event_of_several_makes_one_decision_a_market(files: Files) -> None:

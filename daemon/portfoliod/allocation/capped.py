@@ -1,7 +1,7 @@
 """The mix of strategies with the best slope/std ratio when none may have more than `max_weight`.
 
-Every allowed portfolio is a non-negative mix of corners of the capped simplex: as many strategies as fit at the cap, the
-rest on one more. So this is again the problem of `nonnegative`, with portfolios in the place of strategies. A corner
+Every allowed portfolio is a non-negative mix of corners of the capped simplex: as many strategies as fit at the cap,
+the rest on one more. So this is again the problem of `nonnegative`, with portfolios in the place of strategies. A corner
 that improves the mix joins until there is none; the one with the steepest gain is found by sorting. That makes the
 search exact. What makes it short: the best portfolio with the same strategies at the cap takes over when it is better.
 """

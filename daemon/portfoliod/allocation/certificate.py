@@ -19,6 +19,7 @@ from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.nonnegative import RISKLESS, rounding
 
 _NOISE = 4.0 * float(np.finfo(np.float64).eps)
+"""What rounding in kappa itself leaves, as a share of |u|."""
 
 
 def certified_gap(slopes: Floats, products: Floats, path: Floats, ratio: float) -> float:
@@ -33,13 +34,10 @@ def certified_gap(slopes: Floats, products: Floats, path: Floats, ratio: float) 
     norm = sqrt(path @ path)
     granted = products + rounding(norm, path.size)
     rising = slopes > 0.0
-    bounds = [_bound(slopes, granted, norm, 1.0)]
-    if granted[rising].min() > 0.0:
-        bounds.append(_bound(slopes, granted, norm, float((slopes[rising] / granted[rising]).max())))
-    return max(min(bounds) / ratio - 1.0, 0.0)
-
-
-def _bound(slopes: Floats, products: Floats, norm: float, kappa: float) -> float:
-    missing = float((slopes - kappa * products).max())
-    counted = missing if missing > _NOISE * norm else 0.0  # kappa itself is rounded
-    return kappa * norm + counted / RISKLESS
+    offered = granted[rising]
+    kappa = float((slopes[rising] / offered).max()) if offered.min() > 0.0 else 1.0
+    missing = float((slopes - kappa * granted).max())
+    bound = kappa * norm
+    if missing > _NOISE * norm:
+        bound = min(bound + missing / RISKLESS, norm + float((slopes - granted).max()) / RISKLESS)
+    return max(bound / ratio - 1.0, 0.0)

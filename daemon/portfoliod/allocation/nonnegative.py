@@ -27,7 +27,7 @@ _TOLERANCE = 1e-14
 """A gradient below this share of the largest slope counts as zero."""
 
 _ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
-_REFINEMENTS = 4
+_REFINEMENTS = 6
 
 
 class Mix(NamedTuple):
@@ -46,6 +46,7 @@ class Solution(NamedTuple):
     values allows where rows almost cancel."""
 
 
+_ZERO = np.zeros(1)
 NOTHING = Mix(np.zeros(0, dtype=np.intp), np.zeros(0))
 
 
@@ -70,34 +71,45 @@ def nonnegative(paths: Floats, slopes: Floats, start: Mix = NOTHING) -> Solution
     mix = _active_set(gram, slopes, start)
     path = mix.values @ paths[mix.support]
     for _ in range(_REFINEMENTS):
+        support, values = mix
         unsolved = slopes - paths @ path
-        wrong = max(float(unsolved.max(initial=0.0)), -float(unsolved[mix.support].min(initial=0.0)))
-        if wrong <= rounding(sqrt(path @ path), path.size) / 4.0:
+        open_slopes = unsolved[support]
+        unsolved[support] = 0.0
+        norm = sqrt(path @ path)
+        if norm <= RISKLESS * float(values.sum()):
             break
-        before, mix = mix, _active_set(gram, unsolved + mix.values @ gram[mix.support], mix)
-        change = np.zeros(slopes.size)
-        change[mix.support] = mix.values
-        change[before.support] -= before.values
-        path = path + change @ paths
+        enough = rounding(norm, path.size) / 2.0
+        if unsolved.max() > enough:
+            unsolved[support] = open_slopes
+            mix = _active_set(gram, unsolved + values @ gram[support], mix)
+            path = mix.values @ paths[mix.support]
+            continue
+        if max(open_slopes.max(initial=0.0), -open_slopes.min(initial=0.0)) <= enough:
+            break
+        change = _solve(gram[support[:, None], support], open_slopes)
+        if (values + change).min() <= 0.0:
+            break
+        mix, path = Mix(support, values + change), path + change @ paths[support]
     return Solution(mix, path)
 
 
 def _active_set(gram: Floats, slopes: Floats, start: Mix) -> Mix:
-    mix = _settle(gram, slopes, start)
+    mix = _settle(gram, slopes, start) if start.support.size else start
     tolerance = _TOLERANCE * float(np.abs(slopes).max(initial=0.0))
     for _ in range(3 * slopes.size + 10):
         gradient = slopes - mix.values @ gram[mix.support]
         gradient[mix.support] = 0.0
-        rising = np.flatnonzero(gradient > tolerance)
+        rising = (gradient > tolerance).nonzero()[0]
         if not rising.size:
             break
-        guess = _shrink(gram, slopes, np.concatenate((mix.support, rising))) if rising.size > 1 else NOTHING
-        if guess.values @ slopes[guess.support] > mix.values @ slopes[mix.support]:
-            mix = guess
-        else:
-            entering = int(gradient.argmax())
-            grown = Mix(np.append(mix.support, entering), np.append(mix.values, 0.0))
-            mix = _settle(gram, slopes, grown)
+        if rising.size > 1:
+            guess = _shrink(gram, slopes, np.concatenate((mix.support, rising)))
+            if guess.values @ slopes[guess.support] > mix.values @ slopes[mix.support]:
+                mix = guess
+                continue
+            rising = rising[gradient[rising].argmax(keepdims=True)]
+        grown = Mix(np.concatenate((mix.support, rising)), np.concatenate((mix.values, _ZERO)))
+        mix = _settle(gram, slopes, grown)
     return mix
 
 
@@ -132,7 +144,11 @@ def _settle(gram: Floats, slopes: Floats, mix: Mix) -> Mix:
 
 
 def _solve(gram: Floats, right: Floats) -> Floats:
-    return np.linalg.solve(gram, right).astype(np.float64, copy=False)
+    try:
+        values = np.linalg.solve(gram, right)
+    except np.linalg.LinAlgError:  # rounding ate the ridge
+        values = np.linalg.lstsq(gram, right)[0]
+    return values.astype(np.float64, copy=False)
 
 
 def nonnegative_by_scipy(paths: Floats, slopes: Floats, _start: Mix = NOTHING) -> Solution:
@@ -141,7 +157,7 @@ def nonnegative_by_scipy(paths: Floats, slopes: Floats, _start: Mix = NOTHING) -
     The problem is posed as min norm([Z'; m q'] x - [0; 1]). It is slower, and scipy.optimize takes 49 MB, but its
     search finds its way where rows almost depend on each other.
     """
-    from scipy.optimize import nnls
+    from scipy.optimize import nnls  # here, so that only a daemon that meets such data pays for it
 
     balance = 1.0 / float(np.abs(slopes).max())
     system = np.vstack((paths.T, balance * slopes))

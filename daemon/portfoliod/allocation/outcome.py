@@ -14,10 +14,10 @@ import numpy as np
 from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.candidate import Riskless
 from portfoliod.allocation.others import equal, hrp, inverse_vol
-from portfoliod.allocation.rounding import to_six_places, water_fill
 from portfoliod.allocation.rules import Rules
-from portfoliod.allocation.slope_std import has_edge, optimum, score, slope_std
+from portfoliod.allocation.slope_std import ENOUGH, has_edge, optimum, score, slope_std
 from portfoliod.allocation.standardise import MIN_DAYS, standardise
+from portfoliod.allocation.weights import to_six_places, water_fill
 from portfoliod.allocation.window import Window, window
 from portfoliod.errors import AllocationError
 from portfoliod.model import History
@@ -103,7 +103,7 @@ def allocate(histories: Mapping[str, History], rules: Rules, solve: Allocator | 
         score=score(returns, weights),
         optimality_gap=gap,
         excluded=included.excluded,
-        notes=(*_cap_notes(included.names, written, rules.max_weight), *notes),
+        notes=(*_cap_notes(included.names, written, rules.max_weight), *notes, *_gap_notes(gap)),
         edge=True,
     )
 
@@ -231,6 +231,12 @@ def _cap_notes(names: tuple[str, ...], written: Floats, max_weight: float) -> li
         ]
     capped = [name for name, weight in zip(names, written.tolist(), strict=True) if weight >= max_weight - 1e-6]
     return [f"max_weight {max_weight:g} bites: {', '.join(capped)}"] if capped else []
+
+
+def _gap_notes(gap: float) -> list[str]:
+    if gap <= ENOUGH:
+        return []
+    return [f"the score is proven only to within {gap:.2e} of the best: some strategies almost cancel each other"]
 
 
 def inputs_hash(histories: Mapping[str, History], rules: Rules) -> str:

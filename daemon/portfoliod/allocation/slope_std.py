@@ -69,13 +69,14 @@ def optimum(returns: Floats, max_weight: float = 1.0) -> Optimum:
     found = _solve(standard, max_weight, nonnegative)
     if found.gap > ENOUGH:
         found = _better(found, standard, max_weight)
-    weights = np.minimum(_weights(found, standard.risk), max_weight)
-    weights = share_equally(returns, weights, standard.slopes)
+    weights = share_equally(returns, _weights(found, standard.risk, max_weight), standard.slopes)
     return Optimum(weights, found.ratio * sqrt(returns.shape[0] - 1), found.gap)
 
 
 def has_edge(standard: Standardised, max_weight: float) -> bool:
     """Return whether any allocation under the cap has a positive score: then the one with the largest slope does."""
+    if max_weight >= 1.0:
+        return bool(standard.slopes.max() > EDGE)
     risk = standard.risk / standard.risk.max()
     steepest = corner(risk * standard.slopes, max_weight) * risk
     return bool(steepest @ standard.slopes > EDGE * steepest.sum())
@@ -123,10 +124,10 @@ def _better(found: Candidate, standard: Standardised, max_weight: float) -> Cand
     return min(found, other, key=lambda candidate: candidate.gap)
 
 
-def _weights(candidate: Candidate, risk: Floats) -> Floats:
+def _weights(candidate: Candidate, risk: Floats, max_weight: float) -> Floats:
     support, values = candidate.mix
     risks = risk[support]
     shares = values * (risks.min() / risks)
     weights = np.zeros(risk.size)
     weights[support] = shares / shares.sum()
-    return weights
+    return np.minimum(weights, max_weight) if max_weight < 1.0 else weights

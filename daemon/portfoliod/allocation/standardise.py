@@ -24,6 +24,9 @@ DEAD = 1e-12
 MIN_DAYS = 3
 """With fewer days every path is as good as a straight line."""
 
+_EXTREME = 1e100
+"""Returns above it, and below its inverse, are scaled first: their squares would not fit."""
+
 
 class Standardised(NamedTuple):
     """N strategies over T days, each scaled to one unit of risk.
@@ -77,13 +80,12 @@ def standardise(returns: Floats) -> Standardised:
             mend="correct the strategy's stats.json",
         )
     largest[largest == 0.0] = 1.0
-    paths = rows / largest[:, None]
-    slopes = paths @ slope_weights(days)
-    paths -= (paths @ _mean_weights(days))[:, None]
+    if largest.max() > _EXTREME or largest.min() < 1.0 / _EXTREME:
+        scaled = standardise((rows / largest[:, None]).T)
+        return scaled._replace(risk=scaled.risk * largest)
+    paths = rows - (rows @ _mean_weights(days))[:, None]
     norms = np.sqrt(np.einsum("ij,ij->i", paths, paths))
-    dead = norms <= DEAD * sqrt(days - 1)
-    norms[dead] = np.inf  # divides dead strategies to zero
-    paths /= norms[:, None]
-    slopes /= norms
-    norms[dead] = 0.0
-    return Standardised(paths, slopes, norms * largest)
+    dead = norms <= DEAD * sqrt(days - 1) * largest
+    divisors = np.where(dead, np.inf, norms)
+    paths /= divisors[:, None]
+    return Standardised(paths, (rows @ slope_weights(days)) / divisors, np.where(dead, 0.0, norms))

@@ -13,6 +13,9 @@ from portfoliod.allocation.candidate import Candidate, Solver, ratio_of
 from portfoliod.allocation.certificate import certified_gap
 from portfoliod.allocation.nonnegative import NOTHING, Mix
 
+_FEW = 64
+"""Up to so many strategies the working set is all of them."""
+
 _FIRST = 24
 _JOIN = 24
 _ROUNDS = 200
@@ -30,25 +33,25 @@ def best_mix(paths: Floats, slopes: Floats, solver: Solver) -> Candidate:
     Raises:
         Riskless: the ratio has no bound.
     """
-    ranked = np.argsort(-slopes, kind="stable")[:_FIRST]
-    working = ranked[slopes[ranked] > 0.0]
-    tolerance = _IMPROVES * float(slopes[working[0]])
-    best: Candidate | None = None
+    working = np.arange(slopes.size) if slopes.size <= _FEW else np.argsort(-slopes, kind="stable")[:_FIRST]
+    tolerance = _IMPROVES * float(slopes.max())
+    steepest = int(slopes.argmax())
+    found, path, ratio = Mix(np.array([steepest]), np.ones(1)), paths[steepest], float(slopes[steepest])
+    products = paths @ path
     start = NOTHING
     for _ in range(_ROUNDS):
-        mix, path = solver(paths[working], slopes[working], start)
-        found = Mix(working[mix.support], mix.values)
-        products = paths @ path
+        mix, path_of_mix = solver(paths[working], slopes[working], start)
+        if not mix.support.size:
+            break
+        found, path = Mix(working[mix.support], mix.values), path_of_mix
         ratio = ratio_of(paths, slopes, found)
-        now = Candidate(found, ratio, certified_gap(slopes, products, path, ratio))
-        best = now if best is None or now.gap <= best.gap else best
+        products = paths @ path
         pull = slopes - products
         pull[working] = 0.0
-        joining = np.flatnonzero(pull > tolerance)
+        joining = (pull > tolerance).nonzero()[0]
         if not joining.size:
             break
         joining = joining[np.argsort(-pull[joining], kind="stable")[:_JOIN]]
         working = np.concatenate((found.support, joining))
         start = Mix(np.arange(found.support.size), found.values)
-    assert best is not None
-    return best
+    return Candidate(found, ratio, certified_gap(slopes, products, path, ratio))

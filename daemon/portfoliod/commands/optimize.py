@@ -118,12 +118,20 @@ def _result(done: Optimized, intake: Intake, written: str | None) -> OptimizeRes
 
 
 def apply_proposal(workspace: Workspace, *, dry_run: bool) -> str:
-    """Put the weights of var/proposal.json in force, leave the user's keys as they are, and say so."""
-    proposal = msgspec.json.decode(workspace.proposal_file.read_bytes(), type=dict[str, object])
+    """Put the weights of var/proposal.json in force, leave the user's keys as they are, and say so.
+
+    Raises:
+        FileRejected: the proposal or portfolio_config.json does not fit; nothing was written.
+    """
+    raw = workspace.proposal_file.read_bytes()
+    parse_portfolio(raw, workspace.shown(workspace.proposal_file))
+    proposal = msgspec.json.decode(raw, type=dict[str, object])
     try:
         current = workspace.portfolio_file.read_bytes()
     except FileNotFoundError:
         current = b""
+    if current:
+        parse_portfolio(current, workspace.shown(workspace.portfolio_file))
     owned = {key: value for key, value in proposal.items() if key in OPTIMIZER_KEYS or not current}
     if dry_run:
         return f"would apply: {owned.get('weights')}, leverage {owned.get('leverage')}"

@@ -18,7 +18,7 @@ from portfoliod.service import open_connections
 from portfoliod.settings import Settings, limits, thresholds
 from portfoliod.status import plain
 from portfoliod.switches import HaltSwitch
-from portfoliod.targets import Wanted, changed, decide, wanted
+from portfoliod.targets import Wanted, changed, decide, gross_notional, stale_contributors, wanted
 from portfoliod.venues import Positions
 from portfoliod.workspace import Workspace
 
@@ -106,8 +106,11 @@ class _Rehearsal:
         snapshots = {
             name: await connection.venue.positions(time.monotonic()) for name, connection in self._connections.items()
         }
-        gross = sum((abs(decision.notional) for decision in decisions), ZERO)
+        gross = gross_notional(decisions)
         for decision in decisions:
+            if decision.key.venue not in self._connections:
+                self._skip(decision.key, decision.quantity, "no such venue in portfoliod.toml")
+                continue
             await self._rehearse(decision, snapshots[decision.key.venue], gross)
         self._orders.sort(key=lambda order: (not order.reduce_only, order.venue, order.symbol))
         return Preview(1, self._orders, self._skipped, round(float(self._turnover), 6), notes)
@@ -171,6 +174,9 @@ class _Rehearsal:
                 gross_notional=gross,
                 orders_last_minute=0,
                 halted=self._halt.reason(),
+                stale=stale_contributors(
+                    decision, self._intake.states, self._settings.risk.state_max_age_seconds, time.time()
+                ),
             )
             checked = check(leg, rules, now, limits(self._settings))
             if isinstance(checked, Refusal):

@@ -70,6 +70,8 @@ class Decider:
         try:
             price = await connection.venue.price(want.key.symbol)
             age = time.monotonic() - price.at
+            if price.value <= 0:
+                raise VenueUnreachable("the price is not positive", where=str(want.key), found=str(price.value))
             if age > self.desk.settings.reconciler.price_max_age_seconds:
                 raise VenueUnreachable("the price is too old", where=str(want.key), found=f"{age:.0f} s")
         except VenueError as error:

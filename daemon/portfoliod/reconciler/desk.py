@@ -12,10 +12,11 @@ import structlog
 
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
-from portfoliod.model import ZERO, Decision, Key
+from portfoliod.model import Decision, Key
 from portfoliod.reconciler.connection import Connection
 from portfoliod.settings import Settings, limits, thresholds
 from portfoliod.switches import HaltSwitch
+from portfoliod.targets import gross_notional, stale_contributors
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -50,22 +51,12 @@ class Desk:
 
     def gross_notional(self) -> Decimal:
         """Return the sum of |target notional| over all keys."""
-        return sum((abs(decision.notional) for decision in self.journal.targets.values()), ZERO)
+        return gross_notional(self.journal.targets.values())
 
     def stale(self, decision: Decision) -> tuple[str, ...]:
         """Return the strategies behind a decision whose state is older than it may be."""
         oldest = self.settings.risk.state_max_age_seconds
-        if oldest == 0:
-            return ()
-        now = time.time()
-        return tuple(
-            part.strategy
-            for part in decision.contributions
-            if part.position != 0
-            and part.weight != 0
-            and (state := self.intake.states.get(part.strategy)) is not None
-            and now - state.updated_at > oldest
-        )
+        return stale_contributors(decision, self.intake.states, oldest, time.time())
 
     def halted(self) -> str:
         """Return why nothing that adds exposure may be sent, or an empty string."""

@@ -56,8 +56,8 @@ class Orders:
             return IntentStatus.UNKNOWN
         return await self._record(intent, report, "order.acknowledged")
 
-    async def resolve(self, intent: Intent) -> bool:
-        """Find out what became of an order, and return whether that is certain and final.
+    async def resolve(self, intent: Intent) -> IntentStatus:
+        """Find out what became of an order, and return how far it is known to have come.
 
         Raises:
             VenueUnreachable: nothing is known yet.
@@ -65,14 +65,13 @@ class Orders:
         first = self._first_asked.setdefault(intent.client_id, time.monotonic())
         report = await self._venue.find(intent.key.symbol, intent.client_id)
         if report is not None:
-            status = await self._record(intent, report, "order.resolved")
-            return status.terminal
+            return await self._record(intent, report, "order.resolved")
         if time.monotonic() - first < self._venue.absence_grace:
-            return False
+            return IntentStatus.UNKNOWN
         await self._journal.settle(intent, IntentStatus.CANCELLED, "the venue never got it")
         log.info("order.resolved", **_fields(intent), status="never arrived")
         self._first_asked.pop(intent.client_id, None)
-        return True
+        return IntentStatus.CANCELLED
 
     async def _record(self, intent: Intent, report: OrderReport, event: str) -> IntentStatus:
         log.info(event, client_id=intent.client_id, symbol=intent.key.symbol, status=str(report.status))

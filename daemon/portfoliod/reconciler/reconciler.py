@@ -63,11 +63,7 @@ class Reconciler:
         self.note_switches()
         await self._decide()
         workers = [self.worker(key) for key in self._known_keys()]
-        for worker in sorted(workers, key=lambda worker: not self._reduces(worker.key)):
-            look = await worker.look()
-            while look.again is not None and look.standing in {Standing.WORKING, Standing.UNKNOWN} and look.again < 2:
-                await asyncio.sleep(look.again)
-                look = await worker.look()
+        await asyncio.gather(*(_look_until_quiet(worker) for worker in workers))
         return {worker.key: worker.last for worker in workers}
 
     def look_at_everything(self) -> None:
@@ -136,11 +132,6 @@ class Reconciler:
             worker.decided_anew()
             worker.wake()
 
-    def _reduces(self, key: Key) -> bool:
-        target = self.desk.journal.targets.get(key)
-        book = self.desk.journal.books.get(key)
-        return target is not None and book is not None and abs(target.quantity) < abs(book.expected)
-
     def _known_keys(self) -> list[Key]:
         journal = self.desk.journal
         unresolved = (intent.key for intent in journal.open_intents.values())
@@ -195,3 +186,10 @@ def _shrinks(decision: Decision, last: Decision | None) -> bool:
     if last is None:
         return False
     return abs(decision.quantity) < abs(last.quantity) or decision.quantity * last.quantity < 0
+
+
+async def _look_until_quiet(worker: Worker) -> None:
+    look = await worker.look()
+    while look.standing in {Standing.WORKING, Standing.UNKNOWN} and look.again is not None and look.again < 2:
+        await asyncio.sleep(look.again)
+        look = await worker.look()

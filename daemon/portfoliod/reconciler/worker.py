@@ -115,12 +115,9 @@ class Worker:
     async def _look(self) -> Look:
         if not self._connection.known:
             return Look(Standing.UNKNOWN, "the venue was never reached")
-        for intent in self._journal.unresolved(self.key):
-            if self._desk.halted() and not intent.reduce_only:
-                await self._venue.cancel(self.key.symbol, intent.client_id)
-            if not await self._orders.resolve(intent):
-                return Look(Standing.UNKNOWN, f"order {intent.client_id} is not resolved yet", self._back_off())
-            self.touch()
+        unresolved = await self._resolve()
+        if unresolved is not None:
+            return unresolved
         version = self._version
         rules = self._venue.rules(self.key.symbol)
         position, drift = await self._read_position(rules)
@@ -133,6 +130,19 @@ class Worker:
         if decision is None:
             return Look(Standing.IN_STEP, "no target")
         return await self._trade(decision, position, rules, version)
+
+    async def _resolve(self) -> Look | None:
+        """Find out what became of orders that are not final, and return the look that ends here where one is not."""
+        for intent in self._journal.unresolved(self.key):
+            if self._desk.halted() and not intent.reduce_only:
+                await self._venue.cancel(self.key.symbol, intent.client_id)
+            status = await self._orders.resolve(intent)
+            if not status.terminal:
+                return Look(Standing.UNKNOWN, f"order {intent.client_id} is not resolved yet", self._back_off())
+            self.touch()
+            if status is IntentStatus.CANCELLED:
+                return Look(Standing.WORKING, f"order {intent.client_id} never arrived", self._back_off())
+        return None
 
     async def _read_position(self, rules: MarketRules) -> tuple[Decimal, Look | None]:
         """Return the position, and the look that ends here where it is not explained."""
@@ -190,8 +200,11 @@ class Worker:
         if isinstance(leg, Refusal):
             again = AFTER_REFUSED_BY_RATE if leg.limit == "max_orders_per_minute" else None
             return Look(Standing.REFUSED, leg.reason, again)
-        if not leg.reduce_only and await self._desk.reductions_done(self.key):
-            return Look(Standing.WORKING, "reductions went first", NOW)
+        if not leg.reduce_only:
+            # Before waiting for the others: two flips would wait for each other's second leg.
+            await self._desk.reduction_done(self.key)
+            if await self._desk.reductions_done(self.key):
+                return Look(Standing.WORKING, "reductions went first", NOW)
         if version != self._version or self._journal.targets.get(self.key) is not decision:
             return Look(Standing.WORKING, "something changed while this was planned", NOW)
         if self._desk.stopping:
@@ -201,7 +214,7 @@ class Worker:
     async def _fresh_price(self) -> Decimal | None:
         price = await self._venue.price(self.key.symbol)
         too_old = time.monotonic() - price.at > self._desk.settings.reconciler.price_max_age_seconds
-        return None if too_old else price.value
+        return None if too_old or price.value <= 0 else price.value
 
     def _checked(self, leg: Leg, decision: Decision, position: Decimal, rules: MarketRules) -> Leg | Refusal:
         desk = self._desk

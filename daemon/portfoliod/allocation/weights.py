@@ -1,4 +1,4 @@
-"""Weights as they are written: six places that still add up."""
+"""Weights cut to the cap, and as they are written: six places that still add up."""
 
 from __future__ import annotations
 
