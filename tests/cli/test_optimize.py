@@ -103,7 +103,7 @@ def test_the_same_files_give_the_same_bytes_but_for_the_moment(files: Files) -> 
 def test_the_users_keys_stay_byte_for_byte(files: Files) -> None:
     (files.root / "config").mkdir()
     mine = ('"account_value": 1.25e4', '"notes": {"b":  [1,2 , 3], "a": "\\u00e9"}', '"exchanges": { "one":"paper" }')
-    (files.root / "config/portfolio_config.json").write_text(f"{{{', '.join(mine)}, \"leverage\": 1}}")
+    (files.root / "config/portfolio_config.json").write_text(f'{{{", ".join(mine)}, "leverage": 1}}')
     files.stats("one", rising(1))
     assert run_command(files.root, "optimize").returncode == 0
     written = (files.root / "config/portfolio_config.json").read_text()

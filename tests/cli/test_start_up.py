@@ -13,7 +13,6 @@ import pytest
 from portfoliod import __version__
 from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files, noisy_returns
-from tests.tasks.evidence import until
 
 COMMANDS = (
     "run",
@@ -105,4 +104,4 @@ def test_the_root_comes_from_the_option_then_the_environment_then_the_current_fo
         subprocess.run(
             [*command, *arguments, "halt"], env=environment, cwd=tmp_path / "here", check=True, capture_output=True
         )
-        assert until(lambda halted=halted: (tmp_path / halted / "var/HALT").exists())
+        assert (tmp_path / halted / "var/HALT").exists()

@@ -80,8 +80,8 @@ def recorded_candles() -> Mapping[str, Candles]:
     }
 
 
-def run_main_job(root: Path, *, days: int, bars_a_second: float) -> MainJob:
-    """Trade the last `days` of the candles in a workspace."""
+def run_main_job(root: Path, *, days: int, bars_a_second: float, accidents: bool = True) -> MainJob:
+    """Trade the last `days` of the candles in a workspace, with the accidents or in peace."""
     candles = recorded_candles()
     start = (int(candles["BTCUSDT"].time[-1]) + HOUR) // DAY * DAY - days * DAY
     names = [path.parent.name for path in sorted((ROOT / "strategies").glob("*/strategy.py"))]
@@ -95,18 +95,26 @@ def run_main_job(root: Path, *, days: int, bars_a_second: float) -> MainJob:
         f'[venues.paper]\nprices = "candles:recorded"\nspeed = {HOUR * bars_a_second}\n'
         "[reconciler]\nresync_seconds = 2\n[risk]\nmax_orders_per_minute = 0\n"
     )
-    return _Run(root, candles, names, days * 24, bars_a_second).run()
+    return _Run(root, candles, names, days * 24, bars_a_second, accidents=accidents).run()
 
 
 class _Run:
     def __init__(
-        self, root: Path, candles: Mapping[str, Candles], names: list[str], count: int, bars_a_second: float
+        self,
+        root: Path,
+        candles: Mapping[str, Candles],
+        names: list[str],
+        count: int,
+        bars_a_second: float,
+        *,
+        accidents: bool,
     ) -> None:
         self.root = root
         self.candles = candles
         self.count = count
         self.speed = bars_a_second
         self.names = names
+        self.accidents = accidents
         self.bars: list[Bar] = []
         self.events: list[dict[str, Any]] = []
         self.daemon: Daemon
@@ -118,12 +126,12 @@ class _Run:
             feed = self._feed()
             present = [load(self.root / "strategies" / name / "strategy.py") for name in self.names if name != NEWCOMER]
             lapse = TimeLapse(present, self.candles, feed)
-            acts = self._acts(lapse)
+            acts = self._acts(lapse) if self.accidents else []
             while (index := self._wait_for_bar(feed)) <= self.count:
                 share = index / self.count
                 while acts and share >= acts[0][0]:
                     acts.pop(0)[1]()
-                lapse.publish(time.time(), silent=(VICTIM,) if 0.4 <= share < 0.5 else ())
+                lapse.publish(time.time(), silent=(VICTIM,) if self.accidents and 0.4 <= share < 0.5 else ())
                 self._note(lapse, feed)
             equity = self._equity_after_resync()
             if self.daemon.terminate() != 0:
@@ -250,10 +258,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--days", type=int, default=120)
     parser.add_argument("--bars-a-second", type=float, default=20.0)
+    parser.add_argument("--in-peace", action="store_true", help="without the accidents")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="portfoliod-main-job-") as folder:
         root = Path(folder)
-        job = run_main_job(root, days=options.days, bars_a_second=options.bars_a_second)
+        job = run_main_job(root, days=options.days, bars_a_second=options.bars_a_second, accidents=not options.in_peace)
         config = job.config
         for name, weight in sorted(config["weights"].items(), key=lambda item: -item[1]):
             print(f"  {name:<22} {weight:.4f}")
@@ -264,7 +273,8 @@ def main() -> None:
         print(
             f"equity {job.equity:.2f}, predicted {job.predicted:.2f}: {100 * (job.equity / job.predicted - 1):+.3f} %"
         )
-        print(f"corrupt file: {job.first('state.rejected')}\nremoved folder: {job.first('strategy.removed')}")
+        if not options.in_peace:
+            print(f"corrupt file: {job.first('state.rejected')}\nremoved folder: {job.first('strategy.removed')}")
         print(run_command(root, "status").stdout)
 
 

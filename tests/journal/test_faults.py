@@ -345,15 +345,14 @@ def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess[s
 def test_what_was_written_survives_a_kill(tmp_path: Path, lines: int) -> None:
     """SIGKILL in the middle of a storm of writes: each write whose await returned is there, whole, counted once."""
     path = tmp_path / "journal.db"
-    process = subprocess.Popen(
-        [sys.executable, "-c", STORM, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", STORM, str(path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    said = [process.stdout.readline() for _ in range(lines)]
-    process.kill()
-    rest, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
-    whole = [line.split() for line in (*said, *rest.splitlines(keepends=True)) if line.endswith("\n")]
+    with process.stdout as output:
+        said = [output.readline() for _ in range(lines)]
+        process.kill()
+        said += output.readlines()
+    assert process.wait() == -signal.SIGKILL
+    whole = [line.split() for line in said if line.endswith("\n")]
     assert len(whole) >= lines
 
     async def read() -> None:

@@ -26,6 +26,15 @@ def noise(days: int, strategies: int, seed: int, common: float = 0.5) -> Floats:
     return returns + 0.001 * random.standard_normal(strategies)
 
 
+def rising(days: int, strategies: int, seed: int, common: float = 0.5) -> Floats:
+    """Return days x strategies returns, each with a positive slope: there is an edge under any cap."""
+    returns = noise(days, strategies, seed, common)
+    slopes = np.array([np.polyfit(np.arange(days), np.cumsum(column), 1)[0] for column in returns.T])
+    wanted: Floats = np.random.default_rng(seed).uniform(0.0002, 0.002, strategies)
+    lifted: Floats = returns - slopes + wanted
+    return lifted
+
+
 @st.composite
 def ordinary(draw: st.DrawFn, *, most: int = 12) -> Floats:
     """Draw returns without linear dependencies: more days than strategies."""
@@ -41,7 +50,7 @@ def degenerate(draw: st.DrawFn) -> Floats:
     days, strategies = draw(st.sampled_from([3, 4, 10, 30, 120])), draw(st.integers(1, 40))
     random = np.random.default_rng(draw(SEEDS))
     returns: Floats = 0.01 * random.standard_normal((days, strategies)) + 0.001 * random.standard_normal(strategies)
-    for kind in draw(st.lists(st.sampled_from(sorted(_SPOIL)), max_size=3)):
+    for kind in draw(st.lists(st.sampled_from(sorted(_SPOIL)), max_size=3, unique=True)):
         returns = _SPOIL[kind](returns, random)
     return returns
 

@@ -21,6 +21,7 @@ from tests.pure.allocation_data import (
     fitted_score,
     noise,
     ordinary,
+    rising,
 )
 
 PROVEN = 1e-9
@@ -68,11 +69,12 @@ def test_it_agrees_with_one_non_negative_least_squares_problem_over_all_strategi
 def test_slsqp_from_many_starts_finds_nothing_better() -> None:
     returns = noise(120, 8, 3)
     best = optimum(returns)
+
+    def negative_score(weights: Floats) -> float:
+        return -score(returns, weights)
+
     starts = np.random.default_rng(0).dirichlet(np.ones(8), 10)
-    found = [
-        minimize(lambda w: -score(returns, w), start, method="SLSQP", bounds=[(0.0, 1.0)] * 8, tol=1e-12)
-        for start in starts
-    ]
+    found = [minimize(negative_score, start, method="SLSQP", bounds=[(0.0, 1.0)] * 8, tol=1e-12) for start in starts]
     reached = -min(float(result.fun) for result in found)
     assert best.score >= reached * (1.0 - 1e-9)
     assert best.score == pytest.approx(reached, rel=1e-3)
@@ -137,13 +139,21 @@ def test_mirror_images_that_differ_by_rounding_are_still_proven(decimals: int) -
     assert best.gap <= PROVEN
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.parametrize("seed", range(5))
+def test_mirror_images_that_differ_by_less_than_counts_as_risk_cost_nothing_and_bound_the_gap(seed: int) -> None:
+    returns = rising(365, 10, seed)
+    dust = 1e-13 * np.random.default_rng(seed).standard_normal((365, 3))
+    best = optimum(np.hstack((returns, dust - returns[:, :3])))
+    assert best.score >= optimum(returns).score * (1.0 - 1e-6)
+    assert best.gap < 0.01
+
+
+@settings(max_examples=300, deadline=None)
 @given(degenerate())
 def test_degenerate_data_gives_weights_or_says_why_not(returns: Floats) -> None:
     try:
         best = optimum(returns)
-    except AllocationError as error:
-        assert error.mend
+    except AllocationError:
         return
     assert np.isfinite(best.weights).all()
     assert np.isfinite(best.gap)
@@ -163,7 +173,7 @@ def test_it_refuses_exactly_when_some_mix_has_a_slope_and_no_risk(seed: int) -> 
         A_eq=np.vstack((standard.paths.T, np.ones(returns.shape[1]))),
         b_eq=np.append(np.zeros(10), 1.0),
     )
-    if program.status == 0 and program.fun < -1e-6:
+    if program.fun is not None and program.fun < -1e-6:
         with pytest.raises(AllocationError, match="no risk"):
             optimum(returns)
     else:
@@ -177,7 +187,7 @@ def test_a_carry_between_mirror_images_is_refused() -> None:
 
 
 def test_a_strategy_without_risk_gets_nothing_even_with_a_slope() -> None:
-    returns = np.column_stack((noise(90, 3, 4) + 0.002, np.full(90, 0.01), np.zeros(90)))
+    returns = np.column_stack((rising(90, 3, 4), np.full(90, 0.01), np.zeros(90)))
     best = optimum(returns)
     assert best.weights[3:].tolist() == [0.0, 0.0]
     assert best.score == pytest.approx(optimum(returns[:, :3]).score, rel=1e-12)
@@ -191,11 +201,11 @@ def test_without_any_positive_slope_nothing_is_held() -> None:
 
 
 def test_one_strategy_gets_everything() -> None:
-    assert optimum(noise(30, 1, 6) + 0.01).weights.tolist() == [1.0]
+    assert optimum(rising(30, 1, 6)).weights.tolist() == [1.0]
 
 
 def test_days_before_a_strategy_began_count_as_zero_returns() -> None:
-    returns = noise(120, 2, 9) + 0.002
+    returns = rising(120, 2, 9)
     returns[:80, 1] = 0.0
     best = optimum(returns)
     assert best.score == pytest.approx(best_by_enumeration(returns), rel=1e-9)
@@ -238,8 +248,7 @@ from portfoliod.allocation import optimum
 returns = 0.01 * np.random.default_rng(0).standard_normal((90, 30)) + 0.0005
 assert optimum(returns).gap <= 1e-9
 assert optimum(returns, 0.1).gap <= 1e-9
-loaded = [name for name in sys.modules if name.split(".")[0] in ("scipy", "asyncio", "structlog")]
-sys.exit(", ".join(loaded))
+print([name for name in sys.modules if name.split(".")[0] in ("scipy", "asyncio", "structlog")])
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.stdout, result.stderr) == ("[]\n", "")

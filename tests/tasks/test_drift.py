@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files
 from tests.tasks.evidence import (
@@ -21,6 +23,7 @@ from tests.tasks.evidence import (
     until,
     until_positions,
 )
+from tests.tasks.strange_venues import install
 
 
 def test_a_position_that_drifts_is_locked_until_it_is_back(files: Files) -> None:
@@ -65,6 +68,24 @@ def test_unlock_takes_the_position_over_as_it_is_and_trades_on(files: Files) -> 
         assert intents(files.root)[-1] == (BTC, "sell", Decimal("0.2"), True, "done")
         assert Decimal(daemon.wait_for("position.taken_over", position="0.3")["position"]) == Decimal("0.3")
         assert run_command(files.root, "unlock", "BTCUSDT").returncode == 1
+
+
+def test_unlock_in_the_middle_of_a_look_is_no_accident(files: Files, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An exchange takes its time to tell positions, so most of the time a look at the locked market is under way."""
+    installed = {"PYTHONPATH": install(tmp_path_factory.mktemp("site"))}
+    flat_market(files)
+    files.settings('mode = "live"\ndefault_venue = "exchange"\n' + QUICK + '[venues.exchange]\ndriver = "slow"\n')
+    files.portfolio({"trend": 0.5})
+    files.state("trend", 1.0)
+    with Daemon(files.root, "--live", environment=installed) as daemon:
+        until_positions(files.root, "exchange", BTC="0.100")
+        for quantity in ("0.2", "0.3", "0.4"):
+            since = daemon.mark()
+            hold(files.root, BTC, quantity, "exchange")
+            daemon.wait_for("symbol.locked", since=since)
+            assert run_command(files.root, "unlock", "BTCUSDT").returncode == 0
+            until_positions(files.root, "exchange", BTC="0.100")
+        assert daemon.terminate() == 0
 
 
 def test_unlock_works_with_the_daemon_down(files: Files) -> None:

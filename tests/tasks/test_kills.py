@@ -44,7 +44,7 @@ def test_eight_random_kills_while_states_flip(files: Files, seed: int) -> None:
                 files.state("one", position)
                 files.state("two", -position * (1 + flip), symbol="ETHUSDT")
                 event = chance.choice(["target.decided", "order.intended", "order.sent", "order.filled"])
-                until(lambda since=since, event=event: [e for e in daemon.events[since:] if e["event"] == event])
+                daemon.wait_for(event, since=since)
             daemon.kill()
     files.state("one", 0.5)
     files.state("two", -0.5, symbol="ETHUSDT")
@@ -63,7 +63,7 @@ def test_a_kill_in_the_middle_of_a_split_order_sends_the_rest_and_no_more(files:
     files.state("one", 1.0)
     for sent in (3, 9, 20):
         with Daemon(files.root) as daemon:
-            until(lambda sent=sent: len(journal(files.root, "SELECT 1 FROM intents")) >= sent)
+            until(lambda: len(journal(files.root, "SELECT 1 FROM intents")), sent.__le__)
             daemon.kill()
     files.state("one", 0.5)
     with Daemon(files.root) as daemon:

@@ -66,7 +66,8 @@ def test_max_gross_leverage_counts_all_markets(files: Files) -> None:
         until_positions(files.root, BTC="0.200")
         files.state("two", -1.0, symbol="ETHUSDT")
         refused = daemon.wait_for("risk.refused", symbol=ETH)
-        assert (refused["limit"], Decimal(refused["value"])) == ("max_gross_leverage", 2)
+        assert refused["limit"] == "max_gross_leverage"
+        assert Decimal(refused["value"]) == 2
         let_resync(files.root)
         assert positions(files.root) == {BTC: Decimal("0.2")}
         files.state("one", 0.25)

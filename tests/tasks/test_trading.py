@@ -201,7 +201,7 @@ def test_a_state_that_changes_while_the_daemon_starts_is_not_left_to_the_slow_sc
     files.portfolio({"trend": 1.0})
     files.state("trend", 0.5)
     with Daemon(files.root) as daemon:
-        daemon.wait_for("venue.connected")
+        daemon.wait_for("state.accepted")
         files.state("trend", 1.0)
         changed = time.time()
         until_positions(files.root, BTC="0.200")

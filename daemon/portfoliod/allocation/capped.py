@@ -1,9 +1,9 @@
 """The mix of strategies with the best slope/std ratio when none may have more than `max_weight`.
 
 Every allowed portfolio is a non-negative mix of corners of the capped simplex: as many strategies as fit at the cap,
-the rest on one more. So this is again the problem of `nonnegative`, with portfolios in the place of strategies. A corner
-that improves the mix joins until there is none; the one with the steepest gain is found by sorting. That makes the
-search exact. What makes it short: the best portfolio with the same strategies at the cap takes over when it is better.
+the rest on one more. So this is again the problem of `nonnegative`, with portfolios in the place of strategies. The
+corner with the steepest gain, found by sorting, joins the mix until none improves it. That makes the search exact. What
+makes it short: the best portfolio with the same strategies at the cap takes over when it is better.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.candidate import Candidate, Riskless, Solver, ratio_of
 from portfoliod.allocation.nonnegative import NOTHING, RISKLESS, Mix, rounding
 
-_ROUNDS = 1000
+_ROUNDS = 300
 _PROVEN = 1e-13
 _PATIENCE = 20
 _JOIN = 24
@@ -75,9 +75,8 @@ def best_capped_mix(problem: Problem) -> Candidate:
     Raises:
         Riskless: the ratio has no bound.
     """
-    first = corner(problem.gains, problem.max_weight)[None, :]
-    now = best = _appraise(problem, *_mix(problem, first))
-    portfolios = first
+    weights, path, portfolios = _mix(problem, corner(problem.gains, problem.max_weight)[None, :])
+    now = best = _appraise(problem, weights, path)
     idle = 0
     for _ in range(_ROUNDS):
         if best.gap <= _PROVEN or idle > _PATIENCE:
@@ -88,8 +87,8 @@ def best_capped_mix(problem: Problem) -> Candidate:
         if fitted.ratio > now.ratio or fitted.gap < now.gap:
             now, portfolios = fitted, fitted.weights[None, :]
         else:
-            portfolios = np.vstack((portfolios, steepest))
-            now = _appraise(problem, *_mix(problem, portfolios))
+            weights, path, portfolios = _mix(problem, np.vstack((portfolios, steepest)))
+            now = _appraise(problem, weights, path)
         idle = 0 if now.gap < best.gap else idle + 1
         best = min(best, now, key=lambda appraisal: appraisal.gap)
     mix = Mix(np.arange(best.weights.size), best.weights * problem.risk)
@@ -122,23 +121,26 @@ def _bound(problem: Problem, products: Floats, path: Floats) -> float:
         worst = corner(gains - kappa * costs, max_weight)
         gain, cost = float(gains @ worst), float(costs @ worst)
         if cost <= 0.0 < gain - kappa * cost:
+            kappa = max(kappa, 1.0)
+            missing = gains - kappa * costs
             least = float(corner(-risk, max_weight) @ risk)
-            return max(kappa, 1.0) * norm + (gain - max(kappa, 1.0) * cost) / (RISKLESS * least)
+            return kappa * norm + max(float(corner(missing, max_weight) @ missing), 0.0) / (RISKLESS * least)
         if gain <= kappa * cost or gain / cost <= kappa:
             return kappa * norm
         kappa = gain / cost
 
 
-def _mix(problem: Problem, portfolios: Floats) -> tuple[Floats, Floats]:
-    """Return the weights of the best mix of portfolios (k x N), and its path."""
+def _mix(problem: Problem, portfolios: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the weights of the best mix of portfolios (k x N), its path, and the portfolios that it needs."""
     rows = (portfolios * problem.risk) @ problem.paths
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     riskless = lengths <= RISKLESS * (portfolios @ problem.risk)
     if riskless.any():
         raise Riskless(np.flatnonzero(portfolios[riskless][0] > 0.0).tolist())
     mix, path = problem.solver(rows / lengths[:, None], portfolios @ problem.gains / lengths, NOTHING)
-    weights: Floats = (mix.values / lengths[mix.support]) @ portfolios[mix.support]
-    return weights / weights.sum(), path
+    used = portfolios[mix.support]
+    weights: Floats = (mix.values / lengths[mix.support]) @ used
+    return weights / weights.sum(), path, used
 
 
 def _same_caps(problem: Problem, now: Appraisal, steepest: Floats) -> tuple[Floats, Floats] | None:

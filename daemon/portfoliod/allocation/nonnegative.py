@@ -107,7 +107,7 @@ def _active_set(gram: Floats, slopes: Floats, start: Mix) -> Mix:
             if guess.values @ slopes[guess.support] > mix.values @ slopes[mix.support]:
                 mix = guess
                 continue
-            rising = rising[gradient[rising].argmax(keepdims=True)]
+            rising = rising[[gradient[rising].argmax()]]
         grown = Mix(np.concatenate((mix.support, rising)), np.concatenate((mix.values, _ZERO)))
         mix = _settle(gram, slopes, grown)
     return mix
@@ -135,7 +135,7 @@ def _settle(gram: Floats, slopes: Floats, mix: Mix) -> Mix:
         falling = goal <= 0.0
         if not falling.any():
             return Mix(support, goal)
-        shares = values[falling] / (values[falling] - goal[falling])
+        shares = values[falling] / np.maximum(values[falling] - goal[falling], np.finfo(np.float64).tiny)
         values = values + float(shares.min()) * (goal - values)
         values[np.flatnonzero(falling)[shares.argmin()]] = 0.0
         alive = values > 0.0

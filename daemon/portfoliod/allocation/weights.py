@@ -8,6 +8,9 @@ from portfoliod.allocation.arrays import Floats
 
 _UNITS = 1_000_000
 
+_DUST = 1e-12
+"""Strategies with less than this together have no proportion to keep: they share equally."""
+
 
 def to_six_places(weights: Floats) -> Floats:
     """Return the weights in millionths that keep the sum of all to within half a millionth (largest remainder).
@@ -28,12 +31,13 @@ def water_fill(weights: Floats, max_weight: float) -> Floats:
     count = weights.size
     if count * max_weight <= 1.0:
         return np.full(count, max_weight)
-    filled: Floats = weights / weights.sum()
+    weights = weights / weights.sum()
+    filled = weights
     full = np.zeros(count, dtype=bool)
     while (filled > max_weight * (1.0 + 1e-12)).any():
         full |= filled >= max_weight
         left = 1.0 - max_weight * np.count_nonzero(full)
         open_sum = float(weights[~full].sum())
-        filled = weights * (left / open_sum) if open_sum > 0.0 else np.full(count, left / np.count_nonzero(~full))
+        filled = weights * (left / open_sum) if open_sum > _DUST else np.full(count, left / np.count_nonzero(~full))
         filled[full] = max_weight
     return filled
