@@ -8,6 +8,8 @@ import pytest
 
 from tests.harness.workspace import Files
 
+pytest.register_assert_rewrite("tests.venues.contract")
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> Files:

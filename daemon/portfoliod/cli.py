@@ -115,12 +115,12 @@ def optimize(
     from portfoliod.optimizer import Overrides
 
     workspace = context.workspace()
+    settings = context.settings()
     if apply_proposal and workspace.proposal_file.exists():
-        click.echo(command.apply_proposal(workspace, dry_run=dry_run))
-        return
-    result = command.optimize_now(
-        workspace, context.settings(), Overrides(target_vol, lookback, allocator), dry_run=dry_run
-    )
+        result = command.apply_proposal(workspace, settings, dry_run=dry_run)
+    else:
+        asked = Overrides(target_vol, lookback, allocator)
+        result = command.optimize_now(workspace, settings, asked, dry_run=dry_run, apply=apply_proposal)
     render.show(result, as_json=as_json, table=render.optimization)
 
 

@@ -35,8 +35,8 @@ class _StatsFile(msgspec.Struct):
 
 class _PortfolioFile(msgspec.Struct):
     account_value: float | None = None
-    weights: dict[str, float] = {}
-    leverage: float | None = None
+    weights: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    leverage: float | msgspec.UnsetType = msgspec.UNSET
     target_vol_pct: float | None = None
     lookback_days: int | None = None
     exchanges: dict[str, str] = {}
@@ -128,6 +128,16 @@ def parse_stats(raw: bytes, shown: str, modified: float) -> tuple[History, str]:
                 found=f"{date.fromordinal(days[index])} after {date.fromordinal(days[index - 1])}",
                 mend="sort the days and write each once",
             )
+    tomorrow = datetime.now(UTC).date().toordinal() + 1
+    if days and days[-1] > tomorrow:
+        # It would end the window of everybody, and make all others look stale.
+        raise _misfit(
+            "a day lies in the future",
+            shown,
+            places[-1] if isinstance(file.daily_returns, dict) else f"$.daily_dates[{len(days) - 1}]",
+            found=str(date.fromordinal(days[-1])),
+            mend="write the returns of days that are over",
+        )
     for place, value in zip(places, returns, strict=True):
         if not -1 < value < LARGEST_RETURN:
             raise _misfit(
@@ -156,12 +166,13 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
             found=f"{file.account_value:g}",
             mend="write the capital, in the quote currency, that the portfolio is sized for",
         )
-    if file.leverage is None and file.weights:
+    weights = {} if file.weights is msgspec.UNSET else file.weights
+    if file.leverage is msgspec.UNSET and weights:
         raise _misfit("no leverage", shown, "$.leverage", mend='weights need one: write, for example, "leverage": 1.0')
-    leverage = 0.0 if file.leverage is None else file.leverage
+    leverage = 0.0 if file.leverage is msgspec.UNSET else file.leverage
     if not 0 <= leverage <= 1000:
         raise _misfit("leverage is out of range", shown, "$.leverage", found=f"{leverage:g}", mend="write 0 to 1000")
-    for name, weight in file.weights.items():
+    for name, weight in weights.items():
         if not math.isfinite(weight) or weight < 0:
             raise _misfit(
                 "a weight is negative",
@@ -170,7 +181,7 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
                 found=f"{weight:g}",
                 mend="write a share from 0 to 1; a strategy goes short by its position",
             )
-    total = math.fsum(file.weights.values())
+    total = math.fsum(weights.values())
     if total > 1 + 1e-6:
         raise _misfit(
             "weights sum to more than 1",
@@ -197,7 +208,8 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
         )
     return PortfolioConfig(
         account_value=None if file.account_value is None else Decimal(str(file.account_value)),
-        weights={name: Decimal(str(weight)) for name, weight in file.weights.items()},
+        weights={name: Decimal(str(weight)) for name, weight in weights.items()},
+        weighted=file.weights is not msgspec.UNSET,
         leverage=Decimal(str(leverage)),
         target_vol_pct=file.target_vol_pct,
         lookback_days=file.lookback_days,

@@ -126,8 +126,14 @@ class Intake:
             return Loaded(source, digest, parse_state(raw, shown, modified, self.max_position), raw)
         if source.kind is Kind.STATS:
             history, warning = parse_stats(raw, shown, modified)
+            if not history.days and self.histories.get(source.strategy, history).days:
+                raise FileRejected("the daily returns are gone", where=shown, mend="write those that were there")
             return Loaded(source, digest, history, raw, warning)
-        return Loaded(source, digest, parse_portfolio(raw, shown), raw)
+        portfolio = parse_portfolio(raw, shown)
+        if not portfolio.weighted and self.portfolio is not None and self.portfolio.weights:
+            mend = 'put them back, or write "weights": {} to hold nothing'
+            raise FileRejected("the weights are gone", where=f"{shown}  $.weights", mend=mend)
+        return Loaded(source, digest, portfolio, raw)
 
     def accept(self, loaded: Loaded) -> bool:
         """Put content in force and return whether it differs from what was.
@@ -177,6 +183,22 @@ class Intake:
         self.problems[where] = problem
         return problem
 
+    def misnamed(self, name: str) -> Problem:
+        """Record that a folder's name cannot be a strategy's."""
+        where = f"strategies/{name.encode(errors='backslashreplace').decode()}"
+        problem = Problem(
+            what="not a strategy's name",
+            where=where,
+            kept="the folder is ignored",
+            mend="rename it: letters, digits, dots, dashes and underscores, at most 64, a letter or digit first",
+        )
+        self.problems[where] = problem
+        return problem
+
+    def well_named(self, name: str) -> None:
+        """Forget that a folder had such a name."""
+        self.problems.pop(f"strategies/{name.encode(errors='backslashreplace').decode()}", None)
+
     def retire(self, name: str, inode: int | None) -> None:
         """Take a strategy out: from memory only, the journal's part is the caller's."""
         self.retired[name] = inode
@@ -190,7 +212,9 @@ class Intake:
         """Read every file once, for a command that runs and ends. What does not fit is in `problems`."""
         sources = [PORTFOLIO]
         for name, allowed in self.workspace.folders():
-            if allowed and name not in self.retired:
+            if not allowed:
+                self.misnamed(name)
+            elif name not in self.retired:
                 sources += [Source(Kind.STATE, name), Source(Kind.STATS, name)]
         for source in sources:
             try:

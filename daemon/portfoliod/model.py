@@ -54,6 +54,8 @@ class PortfolioConfig(msgspec.Struct, frozen=True):
 
     account_value: Decimal | None = None
     weights: Mapping[str, Decimal] = {}
+    weighted: bool = False
+    """Whether the file speaks of weights at all."""
     leverage: Decimal = ZERO
     target_vol_pct: float | None = None
     lookback_days: int | None = None

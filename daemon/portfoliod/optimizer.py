@@ -109,13 +109,13 @@ class Optimizer:
 
     def __init__(self, settings: Settings, intake: Intake, journal: Journal) -> None:
         self.mailbox: Mailbox[str] = Mailbox()
-        self._settings = settings
+        self.settings = settings
         self._intake = intake
         self._journal = journal
 
     async def run(self) -> None:
         """Optimize when asked to, until cancelled."""
-        options = self._settings.optimizer
+        options = self.settings.optimizer
         while True:
             names = await self.mailbox.settle(options.quiet_ms / 1000, options.max_wait_ms / 1000)
             await self.look(names)
@@ -126,16 +126,16 @@ class Optimizer:
         A failure leaves the file in force as it is, and says why.
         """
         intake = self._intake
-        rules = rules_in_force(self._settings.optimizer, intake.portfolio, Overrides())
+        rules = rules_in_force(self.settings.optimizer, intake.portfolio, Overrides())
         histories = dict(intake.histories)
         if not histories:
             return
         digest = await asyncio.to_thread(inputs_hash, histories, rules)
-        if digest == await self._last_inputs():
+        if digest == self._last_inputs():
             return
         try:
             current = self._current()
-            done = await asyncio.to_thread(optimize, histories, rules, current, opening_keys(self._settings))
+            done = await asyncio.to_thread(optimize, histories, rules, current, opening_keys(self.settings))
             if self._current() != current:
                 self.mailbox.put(*names)  # a hand edit came in between: once more, on top of it
                 return
@@ -158,7 +158,7 @@ class Optimizer:
         if not allocation.edge and done.rules.when_no_edge == "keep":
             log.warning("weights.kept", reason="no allocation has a positive score", after=", ".join(sorted(names)))
         else:
-            propose = self._settings.optimizer.apply == "propose"
+            propose = self.settings.optimizer.apply == "propose"
             path = workspace.proposal_file if propose else workspace.portfolio_file
             log.info(
                 "weights.optimized",
@@ -187,10 +187,10 @@ class Optimizer:
         parse_portfolio(raw, shown)
         return raw
 
-    async def _last_inputs(self) -> str | None:
-        known = (await self._journal.write(lambda store: store.meta(OPTIMIZED)))[0]
+    def _last_inputs(self) -> str | None:
+        known = self._journal.meta(OPTIMIZED)
         if known is not None:
-            return str(known)
+            return known
         return None if self._intake.portfolio is None else self._intake.portfolio.inputs_hash
 
     def _refuse(self, error: Exception, what: str, found: str, mend: str) -> None:

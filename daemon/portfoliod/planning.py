@@ -11,6 +11,8 @@ import msgspec
 
 from portfoliod.model import ZERO, MarketRules, Side
 
+LESS_THAN_A_STEP = "less than one step apart"
+
 
 class Leg(msgspec.Struct, frozen=True):
     """One order of a plan, and why."""
@@ -61,7 +63,7 @@ def plan(target: Decimal, position: Decimal, price: Decimal | None, rules: Marke
         return _flip(goal, position, price, rules, small)
     quantity = _whole_steps(abs(difference), rules.step)
     if quantity == 0:
-        return Plan(difference, reason="in step" if goal == position else "less than one step apart")
+        return Plan(difference, reason="in step" if goal == position else LESS_THAN_A_STEP)
     side = Side.BUY if difference > 0 else Side.SELL
     reduces = position != 0 and (position > 0) != (difference > 0)
     closes = reduces and goal == 0

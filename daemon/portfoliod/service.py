@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 import structlog
@@ -34,6 +34,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 STATUS_SECONDS = 1.0
 SIGN_OF_LIFE_SECONDS = 5.0
+NEED_RESTART = ("mode", "default_venue", "venues")
+"""Settings that a running daemon keeps."""
 IN_FLIGHT_SECONDS = 10.0
 """How long a stop waits for orders whose reply is on its way."""
 
@@ -56,7 +58,6 @@ class Service:
             JournalFailed: the journal cannot be used.
         """
         async with self._opened() as (desk, journal):
-            self._listen()
             intake = desk.intake
             reconciler = Reconciler(desk)
             optimizer = Optimizer(self.settings, intake, journal)
@@ -67,6 +68,7 @@ class Service:
                 switched=reconciler.note_switches,
                 retire_removed=self.settings.reconciler.on_removed == "close",
             )
+            self._listen(lambda fresh: _adopt(fresh, desk, optimizer, watcher))
             reporter = Reporter(self.settings.mode, reconciler, intake)
             log.info("daemon.started", version=__version__, root=str(self.workspace.root), mode=self.settings.mode)
             await watcher.first_look()
@@ -173,31 +175,31 @@ class Service:
                 notify("WATCHDOG=1")
             await asyncio.sleep(seconds / 3)
 
-    def _listen(self) -> None:
+    def _listen(self, adopt: Callable[[Settings], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop, number)
-        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload, adopt)
 
     def _on_stop(self, number: signal.Signals) -> None:
         if self._stop.is_set():
             os._exit(128 + number)
         self._stop.set()
 
-    def _on_reload(self) -> None:
+    def _on_reload(self, adopt: Callable[[Settings], None]) -> None:
         """Re-read the settings; what does not fit leaves those in force."""
         try:
             fresh = load_settings(self.workspace.settings_file)
         except SettingsError as error:
-            log.error(
-                "settings.rejected", what=error.what, where=error.where, found=error.found, kept="the settings in force"
-            )
+            kept = "the settings in force"
+            log.error("settings.rejected", what=error.what, where=error.where, found=error.found, kept=kept)
             return
-        log.info(
-            "settings.accepted",
-            changed=fresh != self.settings,
-            takes_effect="at the next restart" if fresh != self.settings else None,
-        )
+        restart = [name for name in NEED_RESTART if getattr(fresh, name) != getattr(self.settings, name)]
+        before = self.settings
+        kept_ones = {name: getattr(self.settings, name) for name in NEED_RESTART}
+        self.settings = msgspec.structs.replace(fresh, **kept_ones)
+        adopt(self.settings)
+        log.info("settings.accepted", changed=self.settings != before, after_a_restart=", ".join(restart))
 
 
 def exit_code_of(looks: Mapping[Key, Look]) -> int:
@@ -225,6 +227,14 @@ def open_connections(
         context = VenueContext(name, workspace.var, workspace.settings_file, read_only or not allowed)
         connections[name] = Connection(open_venue(context, table), driver)
     return connections
+
+
+def _adopt(settings: Settings, desk: Desk, optimizer: Optimizer, watcher: Watcher) -> None:
+    """Put re-read settings in force."""
+    desk.adopt(settings)
+    optimizer.settings = settings
+    watcher.retire_removed = settings.reconciler.on_removed == "close"
+    optimizer.mailbox.put("portfoliod.toml")
 
 
 def _route(source: Source, reconciler: Reconciler, optimizer: Optimizer) -> None:

@@ -1,4 +1,4 @@
-"""var/HALT: while it exists, nothing that adds exposure is sent. What it holds is for people, but for one line."""
+"""var/HALT: while it exists, nothing that adds exposure is sent. Its first line is the reason, for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 from portfoliod.workspace import Workspace, write_atomically
 
 FLATTEN = "flatten"
-"""A line of var/HALT with this word: managed positions are closed too."""
+"""A later line of var/HALT with this word: managed positions are closed too."""
 
 
 class HaltSwitch:
@@ -21,12 +21,11 @@ class HaltSwitch:
         """Return why the daemon is halted, or an empty string."""
         if not self._workspace.halted():
             return self._in_memory
-        lines = [line for line in self._lines() if line != FLATTEN]
-        return lines[0] if lines else self._in_memory or "var/HALT exists"
+        return next(iter(self._lines()), "") or self._in_memory or "var/HALT exists"
 
     def flattening(self) -> bool:
         """Return whether managed positions are to be closed."""
-        return self._workspace.halted() and FLATTEN in self._lines()
+        return self._workspace.halted() and FLATTEN in self._lines()[1:]
 
     def trip(self, reason: str, *, flatten: bool = False) -> None:
         """Halt. Where the file cannot be created the halt holds in memory until this process ends."""
@@ -56,4 +55,4 @@ class HaltSwitch:
                 text = file.read(4096).decode(errors="replace")
         except OSError:
             return []
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return [line.strip() for line in text.splitlines()]

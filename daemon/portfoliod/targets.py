@@ -15,6 +15,9 @@ import msgspec
 from portfoliod.errors import PortfoliodError, UnknownSymbol, VenueUnreachable
 from portfoliod.model import ZERO, Contribution, Decision, Key, MarketRules, PortfolioConfig, State
 
+CLOCK_SKEW_SECONDS = 60.0
+"""How far ahead the clock of whoever wrote a state may be."""
+
 Resolve = Callable[[str, str], str]
 """(venue, symbol as the strategy wrote it) -> unified symbol.
 
@@ -152,6 +155,8 @@ def gross_notional(decisions: Iterable[Decision]) -> Decimal:
 def stale_contributors(decision: Decision, states: Mapping[str, State], oldest: float, now: float) -> tuple[str, ...]:
     """Return the strategies that hold something of a decision and whose state is older than `oldest` seconds.
 
+    One from the future says nothing of its age, and counts as old.
+
     Args:
         decision: the target.
         states: the last good states.
@@ -165,5 +170,5 @@ def stale_contributors(decision: Decision, states: Mapping[str, State], oldest: 
         and part.position != 0
         and part.weight != 0
         and (state := states.get(part.strategy)) is not None
-        and now - state.updated_at > oldest
+        and not -CLOCK_SKEW_SECONDS <= now - state.updated_at <= oldest
     )

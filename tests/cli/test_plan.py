@@ -9,6 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files
 from tests.tasks.evidence import BTC, ETH, QUICK, flat_market, hold, journal, trades, until, until_positions
@@ -57,6 +59,7 @@ def want(files: Files, **positions: float) -> None:
         files.state(base, position, symbol=f"{base.upper()}USDT")
 
 
+@pytest.mark.slow
 def test_a_fresh_workspace_is_planned_and_nothing_is_created_in_it(files: Files) -> None:
     files.portfolio({"trend": 0.5})
     files.state("trend", 1.0)
@@ -75,6 +78,7 @@ def test_an_empty_workspace_has_nothing_to_trade(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_plan_is_what_the_daemon_then_trades(files: Files) -> None:
     """Open, add, reduce, flip; inside the band and below the minimum nothing."""
     files.settings(flat_market(files))
@@ -105,6 +109,7 @@ def test_the_plan_is_what_the_daemon_then_trades(files: Files) -> None:
     assert run_command(files.root, "plan", "--exit-code").returncode == 0
 
 
+@pytest.mark.slow
 def test_while_halted_only_reductions_are_planned(files: Files) -> None:
     files.settings(flat_market(files))
     files.portfolio({"btc": 0.5, "eth": 0.5, "bnb": 0.0}, account_value=20_000)
@@ -120,6 +125,7 @@ def test_while_halted_only_reductions_are_planned(files: Files) -> None:
     assert len(planned(files.root)["orders"]) == 3
 
 
+@pytest.mark.slow
 def test_a_locked_market_and_a_drifted_one_are_skipped_with_the_reason(files: Files) -> None:
     files.settings(QUICK + flat_market(files))
     files.portfolio({"btc": 0.5, "eth": 0.5})
@@ -156,6 +162,7 @@ def test_a_state_that_is_too_old_is_skipped_as_the_daemon_would(files: Files) ->
     assert "old" in reason(result, "BTC")
 
 
+@pytest.mark.slow
 def test_a_limit_that_refuses_is_the_reason(files: Files) -> None:
     files.settings("[risk]\nmax_symbol_notional = 100\n" + flat_market(files))
     files.portfolio({"btc": 1.0})
@@ -166,6 +173,7 @@ def test_a_limit_that_refuses_is_the_reason(files: Files) -> None:
     assert run_until_done(files.root) == 5
 
 
+@pytest.mark.slow
 def test_all_parts_of_a_split_order_are_in_the_plan(files: Files) -> None:
     files.settings("[risk]\nmax_order_notional = 4000\n" + flat_market(files))
     files.portfolio({"btc": 1.0})
@@ -177,6 +185,7 @@ def test_all_parts_of_a_split_order_are_in_the_plan(files: Files) -> None:
     assert result["turnover"] == 1.0
 
 
+@pytest.mark.slow
 def test_flattening_is_planned_as_closes(files: Files) -> None:
     files.settings(flat_market(files))
     files.portfolio({"btc": 0.5, "eth": 0.5})
@@ -186,6 +195,7 @@ def test_flattening_is_planned_as_closes(files: Files) -> None:
     assert orders(planned(files.root)) == [("BTC", "sell", "0.1", True), ("ETH", "buy", "2", True)]
 
 
+@pytest.mark.slow
 def test_a_venue_that_was_removed_does_not_keep_the_others_from_being_planned(files: Files) -> None:
     files.settings(flat_market(files) + flat_market(files, "second"))
     files.portfolio({"btc": 0.5, "eth": 0.5}, exchanges={"eth": "second"})
@@ -199,6 +209,7 @@ def test_a_venue_that_was_removed_does_not_keep_the_others_from_being_planned(fi
     assert [order["symbol"] for order in json.loads(ended.stdout)["orders"]] == [BTC]
 
 
+@pytest.mark.slow
 def test_a_plan_beside_a_running_daemon_disturbs_nothing(files: Files) -> None:
     files.settings(QUICK + flat_market(files))
     files.portfolio({"btc": 0.5})

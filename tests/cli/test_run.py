@@ -19,6 +19,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"PYTHONPATH": install(tmp_path_factory.mktemp("site"))}
 
 
+@pytest.mark.slow
 def test_a_second_daemon_exits_with_1_and_names_the_first(files: Files) -> None:
     files.portfolio({"trend": 0.5})
     with Daemon(files.root) as daemon:
@@ -34,6 +35,7 @@ def test_a_second_daemon_exits_with_1_and_names_the_first(files: Files) -> None:
         daemon.wait_for("daemon.started")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -70,6 +72,7 @@ def test_a_signal_stops_it_in_order(files: Files, number: signal.Signals, code: 
     assert not list((files.root / "var").glob("*.db-wal")), "the databases are closed"
 
 
+@pytest.mark.slow
 def test_sighup_reads_the_settings_again_and_keeps_those_in_force_where_they_do_not_fit(files: Files) -> None:
     files.settings(QUICK)
     with Daemon(files.root) as daemon:
@@ -83,6 +86,7 @@ def test_sighup_reads_the_settings_again_and_keeps_those_in_force_where_they_do_
         assert daemon.terminate() == 0
 
 
+@pytest.mark.slow
 def test_sighup_puts_new_limits_in_force(files: Files) -> None:
     """The settings are re-read, so a limit that was tightened holds from then on."""
     files.settings(QUICK + flat_market(files))
@@ -98,6 +102,7 @@ def test_sighup_puts_new_limits_in_force(files: Files) -> None:
         assert positions(files.root) == {BTC: Decimal("0.1")}
 
 
+@pytest.mark.slow
 def test_a_refusal_by_a_limit_is_5_from_once(files: Files) -> None:
     files.settings("[risk]\nmax_gross_leverage = 0.5\n")
     files.portfolio({"trend": 1.0})
@@ -107,6 +112,7 @@ def test_a_refusal_by_a_limit_is_5_from_once(files: Files) -> None:
         assert daemon.named("risk.refused", limit="max_gross_leverage")
 
 
+@pytest.mark.slow
 def test_a_venue_that_cannot_be_reached_is_75_from_the_commands(files: Files) -> None:
     files.portfolio({"trend": 1.0})
     (files.root / "var").mkdir()
@@ -117,6 +123,7 @@ def test_a_venue_that_cannot_be_reached_is_75_from_the_commands(files: Files) ->
         assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_keys_that_are_refused_are_77_from_once_and_halt_the_daemon(files: Files, installed: dict[str, str]) -> None:
     files.settings('default_venue = "exchange"\n[venues.exchange]\ndriver = "refusing"\n')
     files.portfolio({"trend": 1.0})
@@ -129,6 +136,7 @@ def test_keys_that_are_refused_are_77_from_once_and_halt_the_daemon(files: Files
         assert daemon.terminate() == 0
 
 
+@pytest.mark.slow
 def test_an_unreachable_venue_is_said_once_and_the_others_trade(files: Files, installed: dict[str, str]) -> None:
     files.settings(QUICK + flat_market(files) + '[venues.exchange]\ndriver = "unreachable"\n')
     files.portfolio({"one": 0.5, "two": 0.5}, exchanges={"two": "exchange"})
@@ -144,6 +152,7 @@ def test_an_unreachable_venue_is_said_once_and_the_others_trade(files: Files, in
         assert daemon.terminate() == 0
 
 
+@pytest.mark.slow
 def test_equity_that_is_known_in_part_sizes_nothing(files: Files, installed: dict[str, str]) -> None:
     """With capital = "equity" the account is the sum of all venues: what one of them holds is unknown, not zero."""
     files.settings('capital = "equity"\n' + QUICK + flat_market(files) + '[venues.exchange]\ndriver = "unreachable"\n')
@@ -157,6 +166,7 @@ def test_equity_that_is_known_in_part_sizes_nothing(files: Files, installed: dic
         assert positions(files.root) == {}
 
 
+@pytest.mark.slow
 def test_once_waits_for_reductions_and_leaves_in_step(files: Files) -> None:
     files.settings(flat_market(files))
     files.portfolio({"btc": 0.5, "eth": 0.5})
@@ -167,6 +177,7 @@ def test_once_waits_for_reductions_and_leaves_in_step(files: Files) -> None:
     assert positions(files.root) == {BTC: Decimal("0.1"), ETH: Decimal(-2)}
 
 
+@pytest.mark.slow
 def test_live_needs_both_the_settings_and_the_switch(files: Files) -> None:
     """On paper neither matters: nothing but the simulator is traded."""
     files.settings('mode = "live"\n')

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from portfoliod import __version__
 from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files
 from tests.tasks.evidence import BTC, QUICK, flat_market, market, until
+
+pytestmark = pytest.mark.slow
 
 KEYS = {
     "": "version state mode pid started_at updated_at account_value leverage weights strategies venues markets"

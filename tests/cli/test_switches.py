@@ -30,6 +30,8 @@ from tests.tasks.evidence import (
     until_positions,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def trading(files: Files, **position: float) -> None:
     """Fill a workspace in which btc and eth each have half of 10 000 and want these positions."""

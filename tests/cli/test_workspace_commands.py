@@ -14,6 +14,7 @@ from tests.harness.workspace import Files, noisy_returns
 FINDINGS = {"version", "fine", "problems", "exit_code"}
 
 
+@pytest.mark.slow
 def test_a_new_strategy_runs_as_it_is_and_is_traded(files: Files) -> None:
     created = run_command(files.root, "new", "my.first-one")
     assert created.returncode == 0
@@ -30,6 +31,7 @@ def test_a_new_strategy_runs_as_it_is_and_is_traded(files: Files) -> None:
     assert "my.first-one" in run_command(files.root, "status").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [".hidden", "_draft", "a b", "../escape", "", "x" * 65, "ünicode"])
 def test_a_name_that_does_not_fit_is_a_usage_error(files: Files, name: str) -> None:
     ended = run_command(files.root, "new", name)
@@ -60,6 +62,7 @@ def test_check_finds_nothing_wrong_with_a_good_workspace_and_writes_nothing(file
     assert set(files.root.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_check_names_every_bad_file_with_its_mend_and_exits_with_1(files: Files) -> None:
     files.portfolio({"one": 2.0})
     files.state("one", 99.0)
@@ -103,6 +106,7 @@ def test_check_of_a_misnamed_folder_says_so(files: Files) -> None:
     assert "my strategy" in ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -119,6 +123,7 @@ def test_check_of_bad_settings_exits_with_78(files: Files, settings: str, named:
     assert json.loads(run_command(files.root, "check", "--json").stdout)["exit_code"] == 78
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["plan", "status", "optimize", "halt"])
 def test_bad_settings_are_78_from_every_command_that_reads_them_and_never_stop_a_halt(
     files: Files, command: str

@@ -111,6 +111,7 @@ def test_a_portfolio_is_read_whole() -> None:
     assert portfolio(raw) == PortfolioConfig(
         account_value=Decimal("10000.5"),
         weights={"a": Decimal("0.6"), "b": Decimal("0.4")},
+        weighted=True,
         leverage=Decimal("2.62"),
         target_vol_pct=30.0,
         lookback_days=365,

@@ -25,6 +25,8 @@ from tests.tasks.evidence import (
 )
 from tests.tasks.strange_venues import install
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_position_that_drifts_is_locked_until_it_is_back(files: Files) -> None:
     files.settings(QUICK + flat_market(files))

@@ -12,6 +12,8 @@ from tests.harness.daemon import Daemon
 from tests.harness.workspace import Files
 from tests.tasks.evidence import BTC, ETH, QUICK, flat_market, journal, positions, query, until, until_positions
 
+pytestmark = pytest.mark.slow
+
 
 def assert_everything_is_explained(root: Path) -> None:
     """The journal and the paper account tell the same story."""
@@ -28,21 +30,20 @@ def assert_everything_is_explained(root: Path) -> None:
     assert {symbol: quantity for symbol, quantity in expected.items() if quantity} == positions(root)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_eight_random_kills_while_states_flip(files: Files, seed: int) -> None:
     chance = random.Random(seed)
     files.settings(QUICK + flat_market(files, others="balance = 1000000"))
     files.portfolio({"one": 0.5, "two": 0.5})
-    position = 1.0
+    size, sign = 0, 1
     for _ in range(8):
         with Daemon(files.root) as daemon:
             daemon.wait_for("venue.connected")
-            for flip in range(chance.randrange(1, 4)):
+            for _ in range(chance.randrange(1, 4)):
                 since = daemon.mark()
-                position = -position
-                files.state("one", position)
-                files.state("two", -position * (1 + flip), symbol="ETHUSDT")
+                size, sign = size + 1, -sign
+                files.state("one", sign * size / 10)
+                files.state("two", -sign * size / 5, symbol="ETHUSDT")
                 event = chance.choice(["target.decided", "order.intended", "order.sent", "order.filled"])
                 daemon.wait_for(event, since=since)
             daemon.kill()
@@ -56,7 +57,6 @@ def test_eight_random_kills_while_states_flip(files: Files, seed: int) -> None:
     assert positions(files.root).keys() == {BTC, ETH}
 
 
-@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_split_order_sends_the_rest_and_no_more(files: Files) -> None:
     files.settings(QUICK + "[risk]\nmax_order_notional = 100\nmax_orders_per_minute = 0\n" + flat_market(files))
     files.portfolio({"one": 1.0})

@@ -6,6 +6,8 @@ import time
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from tests.harness.daemon import Daemon
 from tests.harness.workspace import Files
 from tests.tasks.evidence import (
@@ -21,6 +23,8 @@ from tests.tasks.evidence import (
     until,
     until_positions,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def refusals(daemon: Daemon, limit: str) -> list[dict[str, Any]]:

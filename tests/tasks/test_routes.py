@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from tests.harness.daemon import Daemon
 from tests.harness.workspace import Files
 from tests.tasks.evidence import (
@@ -17,6 +19,8 @@ from tests.tasks.evidence import (
     until,
     until_positions,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def test_strategies_go_to_their_venues_and_a_new_route_closes_here_and_opens_there(files: Files) -> None:

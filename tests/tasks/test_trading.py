@@ -64,6 +64,7 @@ def test_opposite_strategies_cancel_and_the_book_is_that_of_the_net(files: Files
         assert intents(files.root)[-1][3] is True
 
 
+@pytest.mark.slow
 def test_a_restart_after_kill_decides_and_orders_nothing_and_decisions_are_numbered_on(files: Files) -> None:
     files.settings("[reconciler]\nresync_seconds = 0.2\nno_trade_band = 0.0\n")
     files.portfolio({"trend": 1.0})
@@ -131,6 +132,7 @@ def test_two_flips_at_once_do_not_wait_for_each_other(files: Files) -> None:
     assert moments[-1] - moments[0] < 4.0
 
 
+@pytest.mark.slow
 def test_small_adjustments_stay_undone_but_closes_do_not(files: Files) -> None:
     files.settings(
         "[reconciler]\nresync_seconds = 0.2\nno_trade_band = 0.1\nmin_order_notional = 60\n" + flat_market(files)
@@ -157,6 +159,7 @@ def test_small_adjustments_stay_undone_but_closes_do_not(files: Files) -> None:
         assert {row["symbol"] for row in daemon.status()["markets"]} == {BTC}
 
 
+@pytest.mark.slow
 def test_a_price_that_moves_trades_nothing(files: Files) -> None:
     """Simulated prices move every second; with no band at all the target stays the quantity that was decided."""
     files.settings("[reconciler]\nresync_seconds = 0.2\nno_trade_band = 0.0\nmin_order_notional = 0\n")
@@ -195,6 +198,7 @@ def test_a_spot_market_is_never_held_short(files: Files) -> None:
         assert positions(files.root) == {}
 
 
+@pytest.mark.slow
 def test_a_state_that_changes_while_the_daemon_starts_is_not_left_to_the_slow_scan(files: Files) -> None:
     """Between the first look and the watch lies a gap; what changes in it is seen once the watch is up."""
     files.settings(flat_market(files))
@@ -240,6 +244,7 @@ def test_several_markets_of_one_strategy_follow_its_weight_and_leverage(files: F
         until_positions(files.root, LTC="50")
 
 
+@pytest.mark.slow
 def test_what_stays_is_in_step_with_status_and_journal(files: Files) -> None:
     files.settings(QUICK + flat_market(files))
     files.portfolio({"a": 0.25, "b": 0.25, "c": 0.25, "d": 0.25})

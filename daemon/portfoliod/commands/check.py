@@ -7,10 +7,11 @@ import stat
 
 import msgspec
 
-from portfoliod.errors import PortfoliodError, SettingsError
+from portfoliod.errors import PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import Problem
+from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.service import open_connections
 from portfoliod.settings import Settings, load_settings
 from portfoliod.workspace import Workspace
@@ -39,8 +40,10 @@ def check_workspace(workspace: Workspace) -> Findings:
     problems += _permissions(workspace)
     exit_code = 0
     try:
-        problems += _files(workspace, settings, fine)
-        problems += asyncio.run(_venues(workspace, settings, fine))
+        intake = _read(workspace, settings)
+        fine += _sentences(intake)
+        problems += asyncio.run(_venues(workspace, settings, intake, fine))
+        problems += intake.problems.values()
     except SettingsError as error:
         problems.append(_problem(error))
         exit_code = error.exit_code
@@ -64,35 +67,59 @@ def _permissions(workspace: Workspace) -> list[Problem]:
     ]
 
 
-def _files(workspace: Workspace, settings: Settings, fine: list[str]) -> list[Problem]:
+def _read(workspace: Workspace, settings: Settings) -> Intake:
     journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
     intake = Intake(workspace, journal, settings.risk.max_position)
     intake.read_all()
+    return intake
+
+
+def _sentences(intake: Intake) -> list[str]:
+    fine = []
     for name in sorted(intake.strategies()):
         history = intake.histories.get(name)
         days = 0 if history is None else len(history.days)
-        fine.append(
-            f"strategy {name}: {'a state' if name in intake.states else 'no state yet'}, {days} days of returns"
-        )
-    if intake.portfolio is not None:
-        fine.append(
-            f"portfolio_config.json: {len(intake.portfolio.weights)} weights, leverage {intake.portfolio.leverage}"
-        )
-    return list(intake.problems.values())
+        state = "a state" if name in intake.states else "no state yet"
+        fine.append(f"strategy {name}: {state}, {days} days of returns")
+    portfolio = intake.portfolio
+    if portfolio is not None:
+        fine.append(f"portfolio_config.json: {len(portfolio.weights)} weights, leverage {portfolio.leverage}")
+    return fine
 
 
-async def _venues(workspace: Workspace, settings: Settings, fine: list[str]) -> list[Problem]:
+async def _venues(workspace: Workspace, settings: Settings, intake: Intake, fine: list[str]) -> list[Problem]:
+    """Look at the venues that need no network, and whether they have what the strategies name."""
     problems = []
-    for name, connection in open_connections(workspace, settings, live=False, read_only=True).items():
-        if connection.driver != "paper":
-            continue
-        try:
-            await connection.venue.connect()
-        except SettingsError as error:
-            problems.append(_problem(error))
-            continue
-        fine.append(f"venue {name}: {connection.venue.describe()}")
-        await connection.venue.close()
+    connections = open_connections(workspace, settings, live=False, read_only=True)
+    for name, connection in connections.items():
+        if connection.driver == "paper":
+            try:
+                await connection.venue.connect()
+            except SettingsError as error:
+                problems.append(_problem(error))
+                continue
+            connection.known = True
+            fine.append(f"venue {name}: {connection.venue.describe()}")
+    problems += _markets(settings, intake, connections)
+    for connection in connections.values():
+        if connection.known:
+            await connection.venue.close()
+    return problems
+
+
+def _markets(settings: Settings, intake: Intake, connections: dict[str, Connection]) -> list[Problem]:
+    problems = []
+    routes = {} if intake.portfolio is None else intake.portfolio.exchanges
+    for name, state in sorted(intake.states.items()):
+        for symbol in state.positions:
+            try:
+                resolve(connections, routes.get(name, settings.default_venue), symbol)
+            except UnknownSymbol as error:
+                kept = "what the strategy held stays in force; the others go on"
+                where = f"strategies/{name}/state.json  {error.where}"
+                problems.append(Problem(error.what, where=where, found=error.found, kept=kept, mend=error.mend))
+            except VenueUnreachable:
+                continue
     return problems
 
 

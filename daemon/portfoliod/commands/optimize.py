@@ -49,8 +49,12 @@ class OptimizeResult(msgspec.Struct, frozen=True):
     """The file that was written, if one was."""
 
 
-def optimize_now(workspace: Workspace, settings: Settings, asked: Overrides, *, dry_run: bool) -> OptimizeResult:
+def optimize_now(
+    workspace: Workspace, settings: Settings, asked: Overrides, *, dry_run: bool, apply: bool
+) -> OptimizeResult:
     """Optimize once with the files of this moment, and write the result unless it is a dry run.
+
+    With `apply` it goes into portfolio_config.json even where the settings ask for proposals.
 
     Raises:
         AllocationError: there are no trustworthy weights; nothing was written.
@@ -78,19 +82,19 @@ def optimize_now(workspace: Workspace, settings: Settings, asked: Overrides, *, 
     done = optimize(intake.histories, rules, intake.portfolio_raw, opening_keys(settings))
     written = None
     if not dry_run and (done.allocation.edge or rules.when_no_edge == "cash"):
-        path = workspace.proposal_file if settings.optimizer.apply == "propose" else workspace.portfolio_file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _note_inputs(workspace, settings, intake, done)
+        propose = settings.optimizer.apply == "propose" and not apply
+        path = workspace.proposal_file if propose else workspace.portfolio_file
+        workspace.create()
+        if not propose:
+            _note_inputs(workspace, settings, intake, done.content)
         write_atomically(path, done.content)
         written = workspace.shown(path)
     return _result(done, intake, written)
 
 
-def _note_inputs(workspace: Workspace, settings: Settings, intake: Intake, done: Optimized) -> None:
+def _note_inputs(workspace: Workspace, settings: Settings, intake: Intake, content: bytes) -> None:
     """Tell the journal that these inputs are dealt with: the daemon is not to optimize them at once its own way."""
-    if not workspace.journal_file.exists() or settings.optimizer.apply == "propose":
-        return
-    portfolio = parse_portfolio(done.content, "portfolio_config.json")
+    portfolio = parse_portfolio(content, "portfolio_config.json")
     digest = inputs_hash(intake.histories, rules_in_force(settings.optimizer, portfolio, Overrides()))
     change(workspace.journal_file, lambda store: store.put_meta(OPTIMIZED, digest))
 
@@ -117,8 +121,8 @@ def _result(done: Optimized, intake: Intake, written: str | None) -> OptimizeRes
     )
 
 
-def apply_proposal(workspace: Workspace, *, dry_run: bool) -> str:
-    """Put the weights of var/proposal.json in force, leave the user's keys as they are, and say so.
+def apply_proposal(workspace: Workspace, settings: Settings, *, dry_run: bool) -> OptimizeResult:
+    """Put the weights of var/proposal.json in force and leave the user's keys as they are.
 
     Raises:
         FileRejected: the proposal or portfolio_config.json does not fit; nothing was written.
@@ -130,11 +134,20 @@ def apply_proposal(workspace: Workspace, *, dry_run: bool) -> str:
         current = workspace.portfolio_file.read_bytes()
     except FileNotFoundError:
         current = b""
-    if current:
-        parse_portfolio(current, workspace.shown(workspace.portfolio_file))
+    previous = parse_portfolio(current, workspace.shown(workspace.portfolio_file)).weights if current else {}
     owned = {key: value for key, value in proposal.items() if key in OPTIMIZER_KEYS or not current}
-    if dry_run:
-        return f"would apply: {owned.get('weights')}, leverage {owned.get('leverage')}"
-    write_atomically(workspace.portfolio_file, replace_keys(current, owned))
-    workspace.proposal_file.unlink()
-    return f"applied: leverage {owned.get('leverage')}"
+    if not dry_run:
+        content = replace_keys(current, owned)
+        journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
+        intake = Intake(workspace, journal, settings.risk.max_position)
+        intake.read_all()
+        _note_inputs(workspace, settings, intake, content)
+        write_atomically(workspace.portfolio_file, content)
+        workspace.proposal_file.unlink()
+    facts = {
+        "version": 1,
+        "notes": [],
+        "previous": {name: float(weight) for name, weight in previous.items()},
+        "written": None if dry_run else workspace.shown(workspace.portfolio_file),
+    }
+    return msgspec.convert({**proposal, **facts}, OptimizeResult)

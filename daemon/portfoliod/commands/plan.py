@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 
-from portfoliod.errors import UnknownSymbol
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import ZERO, Decision, Key, MarketRules, Side
 from portfoliod.planning import Leg, plan
-from portfoliod.reconciler.connection import Connection
+from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.risk import Circumstances, Refusal, check
 from portfoliod.service import open_connections
 from portfoliod.settings import Settings, limits, thresholds
@@ -122,7 +122,9 @@ class _Rehearsal:
             return [*in_force.values()], [
                 "config/portfolio_config.json: there are no weights yet; run: portfoliod optimize"
             ]
-        wants, refused = wanted(self._intake.states, portfolio, in_force, self._resolve, self._settings.default_venue)
+        wants, refused = wanted(
+            self._intake.states, portfolio, in_force, partial(resolve, self._connections), self._settings.default_venue
+        )
         notes = [f"{refusal.strategy}: {refusal.error.what}: {refusal.error.found}" for refusal in refused]
         account_value = portfolio.account_value
         if self._settings.capital == "equity":
@@ -214,8 +216,3 @@ class _Rehearsal:
                 key.venue, key.symbol, leg.side, plain(leg.quantity), f"{notional:.2f}", leg.reduce_only, leg.reason
             )
         )
-
-    def _resolve(self, venue: str, text: str) -> str:
-        if venue not in self._connections:
-            raise UnknownSymbol("no such venue", where=f"venue {venue}", found=venue)
-        return self._connections[venue].venue.resolve(text)

@@ -12,6 +12,7 @@ from portfoliod.errors import PortfoliodError
 from portfoliod.host import holder, start_log
 from portfoliod.journal import Retirement, Store, change
 from portfoliod.model import Key
+from portfoliod.planning import LESS_THAN_A_STEP
 from portfoliod.reconciler import Standing
 from portfoliod.service import Service, exit_code_of
 from portfoliod.settings import Settings
@@ -67,10 +68,10 @@ def _wait_until_flat(workspace: Workspace, settings: Settings) -> list[str]:
         still = [
             row.symbol
             for row in status.markets
-            if row.status is not Standing.IN_STEP or (row.position not in {None, "0"} and "step" not in row.reason)
+            if row.status is not Standing.IN_STEP or (row.position != "0" and row.reason != LESS_THAN_A_STEP)
         ]
         fresh = (found := signature(workspace.status_file)) is not None and found.modified_ns / 1e9 > since
-        if (fresh and not still) or time.monotonic() > deadline or status.state == "down":
+        if (fresh and not still and status.state == "halted") or time.monotonic() > deadline or status.state == "down":
             return still
         time.sleep(0.1)
 
@@ -117,7 +118,8 @@ def retire(workspace: Workspace, name: str) -> str:
             store.retire(Retirement(name, None if found is None else found.inode), time.time())
         return known
 
-    if not workspace.journal_file.exists() or not change(workspace.journal_file, take_out):
+    workspace.create()
+    if not change(workspace.journal_file, take_out):
         raise PortfoliodError(
             "no such strategy", where=str(folder), kept="nothing was changed", mend="portfoliod status lists them"
         )

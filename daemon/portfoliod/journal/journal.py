@@ -7,6 +7,7 @@ few flushes of the disk, not one each.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from typing import cast
 import msgspec
 
 from portfoliod.errors import JournalFailed
-from portfoliod.journal.schema import connect
+from portfoliod.journal.schema import connect, reading
 from portfoliod.journal.store import Document, Retirement, Store
 from portfoliod.model import Book, Decision, Fill, Intent, IntentStatus, Key, Lock
 
@@ -37,13 +38,14 @@ class Journal:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[tuple[list[Write], asyncio.Future[list[object]]]] = []
         self._flushing: asyncio.Task[None] | None = None
-        self.workspace_id = self._store.meta("workspace") or ""
-        self.targets: dict[Key, Decision] = {decision.key: decision for decision in self._store.targets()}
-        self.books: dict[Key, Book] = {book.key: book for book in self._store.books()}
-        self.open_intents: dict[str, Intent] = {intent.client_id: intent for intent in self._store.open_intents()}
-        self.locks: dict[Key, Lock] = {lock.key: lock for lock in self._store.locks()}
-        self.highest_equity = self._store.highest_equity()
-        self._last_decision, self._last_intent = self._store.last_numbers()
+        with reading(path):
+            self.workspace_id = self._store.meta("workspace") or ""
+            self.targets: dict[Key, Decision] = {decision.key: decision for decision in self._store.targets()}
+            self.books: dict[Key, Book] = {book.key: book for book in self._store.books()}
+            self.open_intents: dict[str, Intent] = {intent.client_id: intent for intent in self._store.open_intents()}
+            self.locks: dict[Key, Lock] = {lock.key: lock for lock in self._store.locks()}
+            self.highest_equity = self._store.highest_equity()
+            self._last_decision, self._last_intent = self._store.last_numbers()
 
     async def close(self) -> None:
         """Finish the writes that wait and close the file."""
@@ -60,15 +62,18 @@ class Journal:
 
     def documents(self) -> list[Document]:
         """Return the last good content of every file."""
-        return list(self._store.documents())
+        with reading(self.path):
+            return list(self._store.documents())
 
     def retirements(self) -> list[Retirement]:
         """Return the retired strategies."""
-        return list(self._store.retirements())
+        with reading(self.path):
+            return list(self._store.retirements())
 
     def meta(self, key: str) -> str | None:
         """Return a fact, or None."""
-        return self._store.meta(key)
+        with reading(self.path):
+            return self._store.meta(key)
 
     def next_decision(self) -> int:
         """Return the number for a new decision; each is given once."""
@@ -124,7 +129,7 @@ class Journal:
         self._count(new)
         if status.terminal:
             self.open_intents.pop(intent.client_id, None)
-        else:
+        elif intent.client_id in self.open_intents:
             self.open_intents[intent.client_id] = msgspec.structs.replace(intent, status=status)
         return new
 
@@ -209,8 +214,9 @@ class Journal:
             batch, self._waiting = self._waiting, []
             try:
                 results = await loop.run_in_executor(self._thread, self._commit, [writes for writes, _ in batch])
-            except JournalFailed as error:
-                self.failed = error
+            except Exception as error:  # noqa: BLE001 - whoever wrote it is told, and nobody waits for ever
+                if isinstance(error, JournalFailed):
+                    self.failed = error
                 for _, done in batch:
                     if not done.done():
                         done.set_exception(error)
@@ -227,9 +233,11 @@ class Journal:
             connection.execute("BEGIN IMMEDIATE")
             results = [[write(self._store) for write in writes] for writes in batch]
             connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            if connection.in_transaction:
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
+            if not isinstance(error, (sqlite3.Error, OSError)):
+                raise
             raise JournalFailed(
                 "the journal cannot be written",
                 where=str(self.path),

@@ -5,10 +5,14 @@ Money and quantities are decimal texts: SQLite's numbers are binary floats.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
 
 from portfoliod.errors import JournalFailed
 
@@ -71,31 +75,48 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     Raises:
         JournalFailed: it cannot be opened, is torn, or was written by a newer portfoliod.
     """
-    try:
+    with reading(path, "free the disk or mend its permissions; if it is torn, restore a backup"):
         if not read_only and not path.exists():
+            _refuse_orphans(path)
             _create(path)
         if path.stat().st_size == 0:
-            raise _failed(
-                path, "the file is empty", "restore it from a backup; only if nothing was ever traded, delete it"
-            )
+            mend = "restore it from a backup; only if nothing was ever traded, delete it"
+            raise _failed(path, "the file is empty", mend)
         connection = _open(path, read_only=read_only)
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise _failed(
-                path,
-                f"schema {version}; this version knows {len(MIGRATIONS)}",
-                "start the newer portfoliod that wrote it",
-            )
-        if version == 0:
-            raise _failed(path, "a database without portfoliod's tables", "restore it from a backup")
-        if version < len(MIGRATIONS) and not read_only:
-            _back_up(connection, path.with_name(f"{path.name}.v{version}"))
-            _migrate(connection, version)
-    except (OSError, sqlite3.Error) as error:
-        raise _failed(
-            path, str(error), "free the disk or mend its permissions; if it is torn, restore a backup"
-        ) from error
-    return connection
+        try:
+            _bring_up_to_date(connection, path, read_only=read_only)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        raise _failed(path, "a database without portfoliod's tables", "restore it from a backup")
+    if version > len(MIGRATIONS):
+        found = f"schema {version}; this version knows {len(MIGRATIONS)}"
+        raise _failed(path, found, "start the newer portfoliod that wrote it")
+    if version < len(MIGRATIONS) and not read_only:
+        _back_up(connection, path.with_name(f"{path.name}.v{version}"))
+        _migrate(connection, version)
+
+
+@contextlib.contextmanager
+def reading(path: Path, mend: str = "restore a backup; never delete it while positions are open") -> Iterator[None]:
+    """Turn what a torn or locked journal raises into JournalFailed."""
+    try:
+        yield
+    except (OSError, sqlite3.Error, ValueError, ArithmeticError, msgspec.DecodeError) as error:
+        raise _failed(path, str(error), mend) from error
+
+
+def _refuse_orphans(path: Path) -> None:
+    """Start no blank journal beside the write-ahead log of one that vanished: the log may hold the last orders."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size > 0:
+        raise _failed(path, f"it is gone, but {log.name} is there", "restore it; or, to start anew, remove both")
 
 
 def _open(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 
 import structlog
 
-from portfoliod.errors import KeysRefused, VenueError, VenueUnreachable
+from portfoliod.errors import KeysRefused, UnknownSymbol, VenueError, VenueUnreachable
 from portfoliod.model import Problem
 from portfoliod.venues import Reconnected, Venue, VenueEvent
 
@@ -101,3 +101,23 @@ class Connection:
         """Return the account's equity, and remember it."""
         self.equity = await self.venue.equity()
         return self.equity
+
+
+def resolve(connections: Mapping[str, Connection], venue: str, text: str) -> str:
+    """Return the unified symbol that a strategy means on a venue (`portfoliod.targets.Resolve`).
+
+    Raises:
+        UnknownSymbol: there is no such market or venue.
+        VenueUnreachable: the venue's markets are not known yet.
+    """
+    connection = connections.get(venue)
+    if connection is None:
+        raise UnknownSymbol(
+            "no such venue",
+            where="config/portfolio_config.json  $.exchanges",
+            found=venue,
+            mend=f"route it to one of: {', '.join(sorted(connections))}",
+        )
+    if not connection.known:
+        raise VenueUnreachable("its markets are not known yet", where=f"venue {venue}")
+    return connection.venue.resolve(text)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from decimal import Decimal
+from functools import partial
 
 import structlog
 
 from portfoliod.errors import UnknownSymbol, VenueError, VenueUnreachable
 from portfoliod.model import ZERO, Decision, PortfolioConfig, Problem
+from portfoliod.reconciler.connection import resolve
 from portfoliod.reconciler.desk import Desk
 from portfoliod.targets import Wanted, changed, decide, wanted
 
@@ -34,7 +36,11 @@ class Decider:
             return []
         in_force = self.desk.journal.targets
         wants, refused = wanted(
-            self.desk.intake.states, portfolio, in_force, self._resolve, self.desk.settings.default_venue
+            self.desk.intake.states,
+            portfolio,
+            in_force,
+            partial(resolve, self.desk.connections),
+            self.desk.settings.default_venue,
         )
         self._say_refused(
             {refusal.strategy: refusal.error for refusal in refused if isinstance(refusal.error, UnknownSymbol)}
@@ -117,20 +123,6 @@ class Decider:
                 connection.failed(error)
                 return None
         return total if total > 0 else None
-
-    def _resolve(self, venue: str, text: str) -> str:
-        connection = self.desk.connections.get(venue)
-        if connection is None:
-            known = ", ".join(sorted(self.desk.connections))
-            raise UnknownSymbol(
-                "no such venue",
-                where="config/portfolio_config.json  $.exchanges",
-                found=venue,
-                mend=f"route it to one of: {known}",
-            )
-        if not connection.known:
-            raise VenueUnreachable("its markets are not known yet", where=f"venue {venue}")
-        return connection.venue.resolve(text)
 
     def _say_refused(self, errors: dict[str, UnknownSymbol]) -> None:
         problems = self.desk.intake.problems

@@ -49,6 +49,13 @@ class Desk:
         self._reducing: dict[str, set[Key]] = {}
         self._reduced = asyncio.Condition()
 
+    def adopt(self, settings: Settings) -> None:
+        """Put other settings in force."""
+        self.settings = settings
+        self.thresholds = thresholds(settings)
+        self.limits = limits(settings)
+        self.intake.max_position = settings.risk.max_position
+
     def gross_notional(self) -> Decimal:
         """Return the sum of |target notional| over all keys."""
         return gross_notional(self.journal.targets.values())

@@ -65,6 +65,9 @@ class Reader:
             except FileRejected as error:
                 self._reject(source, error)
                 return
+            except Exception as error:  # noqa: BLE001 - one file must not end the daemon
+                self._reject(source, FileRejected("the file cannot be understood", found=repr(error)))
+                return
             else:
                 self._accept(loaded)
                 return

@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import structlog
 import watchfiles
+from watchfiles import Change
 
 from portfoliod.errors import JournalFailed
 from portfoliod.intake import Intake, Kind, Source
@@ -50,7 +52,7 @@ class Watcher:
         self._journal = journal
         self._changed = changed
         self._switched = switched
-        self._retire_removed = retire_removed
+        self.retire_removed = retire_removed
         self._reader = Reader(intake, changed)
         self._last = Survey(frozenset(), frozenset(), frozenset(), frozenset(), (), {})
         self._seen: dict[Path, Signature | None] = {}
@@ -108,7 +110,15 @@ class Watcher:
         async with contextlib.aclosing(changes):
             async for batch in changes:
                 with contextlib.suppress(JournalFailed):
+                    await self._notice_deleted({Path(path) for change, path in batch if change is Change.deleted})
                     await self._notice({Path(path) for _, path in batch})
+
+    async def _notice_deleted(self, paths: set[Path]) -> None:
+        """Let the name of a retired folder that is gone be new, even if another one has its inode at once."""
+        for path in paths:
+            if path.parent == self._workspace.strategies and path.name in self._intake.retired:
+                del self._intake.retired[path.name]
+                await self._journal.forget_retirement(path.name)
 
     async def _notice(self, paths: set[Path]) -> None:
         scan = False
@@ -136,13 +146,13 @@ class Watcher:
         self._last = now
         switched = False
         for path, found in now.files.items():
-            if self._seen.get(path) == found:
+            if path in self._seen and self._seen[path] == found:
                 continue
             self._seen[path] = found
             source = self._intake.source_of(path)
             if source is None:
                 switched = True
-            elif source.strategy not in self._gone:
+            elif source.strategy not in self._gone and (found is not None or self._intake.holds(source)):
                 self._reader.read_soon(source, self._tasks)
         if switched:
             await self._look_at_switches()
@@ -152,8 +162,10 @@ class Watcher:
         for name in sorted(self._intake.retired.keys() - now.retired):
             del self._intake.retired[name]
             await self._journal.forget_retirement(name)
+        for name in self._last.misnamed - now.misnamed:
+            self._intake.well_named(name)
         for name in sorted(now.misnamed - self._last.misnamed):
-            self._misname(name)
+            log.warning("strategy.rejected", **told(self._intake.misnamed(name)))
         known = self._intake.strategies()
         for name in sorted(now.strategies - self._last.strategies):
             if self._gone.pop(name, None) is not None:
@@ -169,7 +181,7 @@ class Watcher:
                 mend=f"put the folder back, or: portfoliod retire {name}",
             )
         for name, since in list(self._gone.items()):
-            if self._retire_removed and time.monotonic() - since >= GRACE_SECONDS:
+            if self.retire_removed and time.monotonic() - since >= GRACE_SECONDS:
                 retirement = Retirement(name, None)
                 await self._journal.retire(retirement, time.time())
                 self._forget(retirement)
@@ -190,17 +202,6 @@ class Watcher:
                 mend=f"put it back, or: portfoliod retire {name}",
             )
 
-    def _misname(self, name: str) -> None:
-        where = f"strategies/{name.encode(errors='backslashreplace').decode()}"
-        problem = Problem(
-            what="not a strategy's name",
-            where=where,
-            kept="the folder is ignored",
-            mend="rename it: letters, digits, dots, dashes and underscores, at most 64, a letter or digit first",
-        )
-        self._intake.problems[where] = problem
-        log.warning("strategy.rejected", **told(problem))
-
     async def _look_at_switches(self) -> None:
         """Take in what commands changed: HALT, locks, retirements."""
         await self._journal.reread_switches()
@@ -213,6 +214,7 @@ class Watcher:
         name = retirement.strategy
         self._intake.retire(name, retirement.inode)
         self._gone.pop(name, None)
+        self._last = msgspec.structs.replace(self._last, strategies=self._last.strategies - {name})
         for path in (self._workspace.state_file(name), self._workspace.stats_file(name)):
             self._seen.pop(path, None)
         log.info("strategy.retired", strategy=name)
@@ -229,7 +231,7 @@ class _Names(watchfiles.BaseFilter):
         self._config = str(workspace.config)
         self._var = str(workspace.var)
 
-    def __call__(self, change: watchfiles.Change, path: str) -> bool:  # noqa: ARG002 - the path is enough
+    def __call__(self, change: Change, path: str) -> bool:  # noqa: ARG002 - the path is enough
         folder, _, name = path.rpartition("/")
         if folder == self._var:
             return name in {"HALT", "wake"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -60,28 +61,23 @@ class Account:
 
     def positions(self) -> dict[str, Decimal]:
         """Return every position that is not flat."""
-        try:
-            rows = self._connection.execute("SELECT symbol, quantity FROM positions").fetchall()
-        except sqlite3.Error as error:
-            raise self._unreachable(error) from error
+        rows = self._read("SELECT symbol, quantity FROM positions")
         return {symbol: Decimal(quantity) for symbol, quantity in rows}
 
     def count_orders(self) -> int:
         """Return how many orders the account has taken."""
-        return int(self._connection.execute("SELECT count(*) FROM orders").fetchone()[0])
+        return int(self._read("SELECT count(*) FROM orders")[0][0])
 
     def order(self, client_id: str) -> PaperOrder | None:
         """Return an order by its client order id."""
-        row = self._connection.execute(
-            "SELECT symbol, status, filled FROM orders WHERE client_id = ?", (client_id,)
-        ).fetchone()
+        rows = self._read("SELECT symbol, status, filled FROM orders WHERE client_id = ?", client_id)
+        row = rows[0] if rows else None
         return None if row is None else PaperOrder(row[0], IntentStatus(row[1]), Decimal(row[2]))
 
     def fills(self, client_id: str) -> list[Fill]:
         """Return the trades of an order."""
-        rows = self._connection.execute(
-            "SELECT id, symbol, side, quantity, price, fee, fee_currency, at FROM trades WHERE client_id = ?",
-            (client_id,),
+        rows = self._read(
+            "SELECT id, symbol, side, quantity, price, fee, fee_currency, at FROM trades WHERE client_id = ?", client_id
         )
         return [
             Fill(
@@ -134,9 +130,15 @@ class Account:
         return msgspec.structs.replace(fill, trade_id=str(number))
 
     def _fact(self, key: str) -> str:
+        rows = self._read("SELECT value FROM facts WHERE key = ?", key)
+        if not rows:
+            raise self._unreachable(LookupError(f"it has no {key}"))
+        return str(rows[0][0])
+
+    def _read(self, query: str, *parameters: str) -> list[Any]:
         try:
-            return str(self._connection.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()[0])
-        except (sqlite3.Error, TypeError) as error:
+            return self._connection.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> VenueUnreachable:

@@ -30,7 +30,7 @@ class PaperSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prices: str = "simulated"
     """simulated | candles:DIR; a relative DIR starts at the workspace's root."""
     speed: Positive = 1.0
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**63)] = 1
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 1
     balance: Positive = 10000.0
     quote: str = "USDT"
     market_type: Literal["swap", "spot"] = "swap"
@@ -127,6 +127,8 @@ class PaperVenue:
 
     async def place(self, intent: Intent) -> OrderReport:
         """Fill a market order whole, or refuse it. An id that the account knows returns the order that bears it."""
+        if self._context.read_only:
+            raise self._refused(intent, "this is only a look", "a read-only venue")
         known = await self.find(intent.key.symbol, intent.client_id)
         if known is not None:
             return known
