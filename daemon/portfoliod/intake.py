@@ -138,11 +138,12 @@ class Intake:
     def accept(self, loaded: Loaded) -> bool:
         """Put content in force and return whether it differs from what was.
 
-        A state that only says anew when it was decided does not differ.
+        A state that only says anew when it was decided does not differ. A portfolio_config.json that was mended does:
+        an optimization may have been refused because of it.
         """
         source = loaded.source
         shown = self.workspace.shown(self.path_of(source))
-        self.problems.pop(shown, None)
+        mended = self.problems.pop(shown, None) is not None
         rewritten = self._hashes.get(source) != loaded.hash
         content = loaded.content
         before = self._content(source)
@@ -158,7 +159,9 @@ class Intake:
             self.journal.keep_document(Document(shown, kept, loaded.hash), time.time())
         if isinstance(content, State) and isinstance(before, State):
             return content.positions != before.positions
-        return rewritten and (before is None or source.kind is Kind.PORTFOLIO or content != before)
+        if source.kind is Kind.PORTFOLIO:
+            return rewritten or mended
+        return rewritten and (before is None or content != before)
 
     def reject(self, source: Source, error: PortfoliodError) -> Problem:
         """Record what is wrong with a file and return it as a person sees it, with what stays in force."""

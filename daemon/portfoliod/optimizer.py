@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import cast
 
 import msgspec
 import structlog
 
-from portfoliod.allocation import Allocation, Rules, allocate, inputs_hash
+from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Rules, allocate, inputs_hash
 from portfoliod.documents import parse_portfolio
 from portfoliod.errors import AllocationError, FileRejected, JournalFailed, PortfoliodError
 from portfoliod.intake import Intake
@@ -25,6 +27,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 OPTIMIZED = "optimized_inputs"
 """The journal's fact: the inputs of the last optimization, so that a restart does not undo a hand edit."""
+ALLOCATOR_GROUP = "portfoliod.allocators"
 DEFAULT_TARGET_VOL = 0.30
 DEFAULT_LOOKBACK = 365
 
@@ -85,7 +88,7 @@ def optimize(
     Raises:
         AllocationError: no trustworthy weights exist.
     """
-    allocation = allocate(histories, rules)
+    allocation = allocate(histories, rules, _installed(rules.allocator))
     digest = inputs_hash(histories, rules)
     keys: dict[str, object] = {} if current else dict(opening)
     keys |= {
@@ -102,6 +105,15 @@ def optimize(
         "inputs_hash": digest,
     }
     return Optimized(allocation, rules, digest, replace_keys(current, keys))
+
+
+def _installed(name: str) -> Allocator | None:
+    """Return the allocator that an installed package registers under a name, None for our own."""
+    if name in ALLOCATORS:
+        return None
+    for entry in importlib.metadata.entry_points(group=ALLOCATOR_GROUP, name=name):
+        return cast("Allocator", entry.load())
+    return None
 
 
 class Optimizer:

@@ -155,7 +155,8 @@ class Journal:
     async def expect(self, key: Key, position: Decimal) -> None:
         """Accept a position that our fills do not explain."""
         await self.write(lambda store: store.put_expected(key, position))
-        self.books[key] = msgspec.structs.replace(self.books[key], expected=position)
+        if key in self.books:
+            self.books[key] = msgspec.structs.replace(self.books[key], expected=position)
 
     async def lock(self, lock: Lock) -> None:
         """Stop trading a key."""

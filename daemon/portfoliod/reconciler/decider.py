@@ -11,7 +11,7 @@ import structlog
 
 from portfoliod.errors import UnknownSymbol, VenueError, VenueUnreachable
 from portfoliod.model import ZERO, Decision, PortfolioConfig, Problem
-from portfoliod.reconciler.connection import resolve
+from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.reconciler.desk import Desk
 from portfoliod.targets import Wanted, changed, decide, wanted
 
@@ -74,29 +74,29 @@ class Decider:
         if not connection.known:
             return None
         try:
-            price = await connection.venue.price(want.key.symbol)
-            age = time.monotonic() - price.at
-            if price.value <= 0:
-                raise VenueUnreachable("the price is not positive", where=str(want.key), found=str(price.value))
-            if age > self.desk.settings.reconciler.price_max_age_seconds:
-                raise VenueUnreachable("the price is too old", where=str(want.key), found=f"{age:.0f} s")
-        except VenueError as error:
-            self._say(
-                place, error.what, "target.refused", venue=want.key.venue, symbol=want.key.symbol, reason=error.what
-            )
+            price = await self._price(connection, want.key.symbol)
+            rules = connection.venue.rules(want.key.symbol)
+        except (VenueError, UnknownSymbol) as error:
+            fields = {"venue": want.key.venue, "symbol": want.key.symbol, "reason": error.what}
+            self._say(place, error.what, "target.refused", **fields)
             return None
+        number = self.desk.journal.next_decision()
         decision, warning = decide(
-            want,
-            number=self.desk.journal.next_decision(),
-            at=time.time(),
-            account_value=account_value,
-            price=price.value,
-            rules=connection.venue.rules(want.key.symbol),
+            want, number=number, at=time.time(), account_value=account_value, price=price, rules=rules
         )
         if warning:
             log.warning("target.clipped", venue=want.key.venue, symbol=want.key.symbol, warning=warning)
         self._said.pop(place, None)
         return decision
+
+    async def _price(self, connection: Connection, symbol: str) -> Decimal:
+        price = await connection.venue.price(symbol)
+        age = time.monotonic() - price.at
+        if price.value <= 0:
+            raise VenueUnreachable("the price is not positive", where=symbol, found=str(price.value))
+        if age > self.desk.settings.reconciler.price_max_age_seconds:
+            raise VenueUnreachable("the price is too old", where=symbol, found=f"{age:.0f} s")
+        return price.value
 
     async def _account_value(self, portfolio: PortfolioConfig) -> Decimal | None:
         where = "config/portfolio_config.json  $.account_value"

@@ -28,7 +28,7 @@ class Orders:
         self._venue = connection.venue
         self._first_asked: dict[str, float] = {}
 
-    async def send(self, number: int, intent: Intent) -> IntentStatus:
+    async def send(self, number: int, intent: Intent, *, reduces: bool) -> IntentStatus:
         """Journal an intent, send it once and return how far it is known to have come.
 
         Raises:
@@ -38,7 +38,7 @@ class Orders:
         await self._journal.intend(number, intent)
         log.info("order.intended", **_fields(intent))
         halted = self._desk.halted()
-        if halted and not intent.reduce_only:
+        if halted and not reduces:
             await self._journal.settle(intent, IntentStatus.CANCELLED, f"not sent: {halted}")
             log.warning("order.cancelled", client_id=intent.client_id, symbol=intent.key.symbol, reason=halted)
             return IntentStatus.CANCELLED

@@ -127,6 +127,9 @@ class Reconciler:
         for decision in decisions:
             if _shrinks(decision, in_force.get(decision.key)):
                 self.desk.announce_reduction(decision.key)
+        for worker in self.workers.values():
+            if worker.refused_by == "state_max_age_seconds":
+                worker.wake()
         for decision in decisions:
             worker = self.worker(decision.key)
             worker.decided_anew()

@@ -62,7 +62,11 @@ class Worker:
         self._touched = time.monotonic()
         self._version = 0
         self._failures = 0
-        self._refused = ""
+        self.refused_by = ""
+        """The limit of [risk] that refused the last order, if one did."""
+        self._rules: MarketRules | None = None
+        self._in_parts = 0
+        """The decision whose order was split, until its last part is filled."""
 
     def wake(self) -> None:
         """Ask for a look; many wishes are one look."""
@@ -119,7 +123,7 @@ class Worker:
         if unresolved is not None:
             return unresolved
         version = self._version
-        rules = self._venue.rules(self.key.symbol)
+        self._rules = rules = self._venue.rules(self.key.symbol)
         position, drift = await self._read_position(rules)
         self.position = position
         if version != self._version:
@@ -165,7 +169,10 @@ class Worker:
         version = self._version
         snapshot = await self._venue.positions(time.monotonic())
         actual = snapshot.quantities.get(self.key.symbol, ZERO)
-        expected = self._journal.books[self.key].expected
+        book = self._journal.books.get(self.key)
+        if book is None:
+            return actual, Look(Standing.WORKING, "unlocked while it was looked at", NOW)
+        expected = book.expected
         if version != self._version or abs(actual - expected) < rules.step:
             return actual, Look(Standing.WORKING, "the position moved while it was read", NOW)
         return actual, await self._drifted(expected, actual)
@@ -192,9 +199,13 @@ class Worker:
     async def _trade(self, decision: Decision, position: Decimal, rules: MarketRules, version: int) -> Look:
         target = ZERO if self._desk.halt.flattening() else decision.quantity
         self.price = price = await self._fresh_price()
-        planned = plan(target, position, price, rules, self._desk.thresholds)
+        small = self._desk.thresholds
+        if self._in_parts == decision.number:
+            # What is left of a split order may be small: it is no adjustment of its own.
+            small = msgspec.structs.replace(small, no_trade_band=ZERO)
+        planned = plan(target, position, price, rules, small)
         if not planned.legs:
-            self._failures, self._refused = 0, ""
+            self._failures, self._in_parts, self.refused_by = 0, 0, ""
             return Look(Standing.IN_STEP, planned.reason)
         leg = self._checked(planned.legs[0], decision, position, rules)
         if isinstance(leg, Refusal):
@@ -209,6 +220,8 @@ class Worker:
             return Look(Standing.WORKING, "something changed while this was planned", NOW)
         if self._desk.stopping:
             return Look(Standing.WORKING, "the daemon stops")
+        if leg.quantity < planned.legs[0].quantity:
+            self._in_parts = decision.number
         return await self._send(leg, decision)
 
     async def _fresh_price(self) -> Decimal | None:
@@ -232,8 +245,8 @@ class Worker:
             ),
             desk.limits,
         )
-        if isinstance(checked, Refusal) and checked.reason != self._refused:
-            self._refused = checked.reason
+        if isinstance(checked, Refusal) and checked.limit != self.refused_by:
+            self.refused_by = checked.limit
             log.warning(
                 "risk.refused",
                 venue=self.key.venue,
@@ -253,13 +266,14 @@ class Worker:
             key=self.key,
             side=leg.side,
             quantity=leg.quantity,
-            reduce_only=leg.reduce_only,
+            # The ledger's position is not the account's: the venue would measure the flag against the wrong one.
+            reduce_only=leg.reduce_only and self._desk.settings.reconciler.position_source == "venue",
             decision=decision.number,
             at=time.time(),
             reason=leg.reason,
         )
         self.last = Look(Standing.WORKING, leg.reason)
-        status = await self._orders.send(number, intent)
+        status = await self._orders.send(number, intent, reduces=leg.reduce_only)
         self.touch()
         if status is IntentStatus.UNKNOWN:
             return Look(Standing.UNKNOWN, "the outcome of an order is not known", NOW)
@@ -273,6 +287,6 @@ class Worker:
     def shown_target(self) -> Decimal:
         """Return the target in whole steps."""
         decision = self._journal.targets.get(self.key)
-        if decision is None:
+        if decision is None or self._rules is None:
             return ZERO
-        return nearest_step(decision.quantity, self._venue.rules(self.key.symbol).step)
+        return nearest_step(decision.quantity, self._rules.step)

@@ -80,9 +80,13 @@ class Reader:
 
     def _accept(self, loaded: Loaded) -> None:
         source = loaded.source
-        if source.strategy in self._intake.retired or not self._intake.accept(loaded):
+        if source.strategy in self._intake.retired:
             return
         content = loaded.content
+        if not self._intake.accept(loaded):
+            if isinstance(content, State):
+                self._changed(source)  # what was too old to trade may be fresh again
+            return
         ahead = content.updated_at - time.time() if isinstance(content, State) else 0.0
         warning = f"updated_at lies {ahead:.0f} s in the future" if ahead > FUTURE_SECONDS else loaded.warning
         say = log.warning if warning else log.info

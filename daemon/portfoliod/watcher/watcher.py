@@ -58,6 +58,7 @@ class Watcher:
         self._seen: dict[Path, Signature | None] = {}
         self._gone: dict[str, float] = {}
         self._stop_watching = asyncio.Event()
+        self._scanning = asyncio.Lock()
         self._tasks: asyncio.TaskGroup
         self.scanned_at = 0.0
         """When the last scan ended, on the monotonic clock: a sign of life."""
@@ -107,6 +108,8 @@ class Watcher:
             rust_timeout=0,  # with a timeout it now and then clears what it has just been told
             stop_event=stop,
         )
+        # It runs once this task waits for the first change, when the watch exists: what changed before is found.
+        self._tasks.create_task(self.scan(), name="scan beside a new watch")
         async with contextlib.aclosing(changes):
             async for batch in changes:
                 with contextlib.suppress(JournalFailed):
@@ -137,6 +140,10 @@ class Watcher:
 
     async def scan(self) -> None:
         """Find what changed since the last scan, by names and signatures, and read it."""
+        async with self._scanning:
+            await self._scan()
+
+    async def _scan(self) -> None:
         now = await asyncio.to_thread(
             survey, self._workspace, dict(self._intake.retired), frozenset(self._intake.strategies())
         )

@@ -68,6 +68,11 @@ class Account:
         """Return how many orders the account has taken."""
         return int(self._read("SELECT count(*) FROM orders")[0][0])
 
+    def last_price(self, symbol: str) -> Decimal:
+        """Return the price of the last trade in a market, 0 where there was none."""
+        rows = self._read("SELECT price FROM trades WHERE symbol = ? ORDER BY id DESC LIMIT 1", symbol)
+        return Decimal(rows[0][0]) if rows else ZERO
+
     def order(self, client_id: str) -> PaperOrder | None:
         """Return an order by its client order id."""
         rows = self._read("SELECT symbol, status, filled FROM orders WHERE client_id = ?", client_id)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from portfoliod.errors import OrderRefused
+from portfoliod.errors import OrderRefused, UnknownSymbol, VenueUnreachable
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Side
 from portfoliod.settings import NotNegative, Positive, read_table
 from portfoliod.venues.paper.account import Account
@@ -109,6 +109,8 @@ class PaperVenue:
 
     def rules(self, symbol: str) -> MarketRules:
         """Return the market's steps and minimums."""
+        if symbol not in self._rules:
+            raise UnknownSymbol("the market is not listed any more", where=f"venue {self.name}", found=symbol)
         return self._rules[symbol]
 
     async def price(self, symbol: str) -> Price:
@@ -122,7 +124,7 @@ class PaperVenue:
 
     async def equity(self) -> Decimal:
         """Return cash plus positions at today's prices."""
-        held = sum((quantity * self._price(symbol) for symbol, quantity in self._account.positions().items()), ZERO)
+        held = sum((quantity * self._worth(symbol) for symbol, quantity in self._account.positions().items()), ZERO)
         return self._account.cash + held
 
     async def place(self, intent: Intent) -> OrderReport:
@@ -177,11 +179,18 @@ class PaperVenue:
             yield await self._events.get()
 
     def _price(self, symbol: str) -> Decimal:
-        return self._feed.price(self._directory.listings[symbol].base, time.time())
+        listing = self._directory.listings.get(symbol)
+        if listing is None:
+            raise VenueUnreachable("no price", where=f"venue {self.name}", found=f"{symbol} is not listed any more")
+        return self._feed.price(listing.base, time.time())
+
+    def _worth(self, symbol: str) -> Decimal:
+        """Return a position's price; of a market that is not listed any more, what was last paid for it."""
+        return self._price(symbol) if symbol in self._rules else self._account.last_price(symbol)
 
     def _accepted(self, intent: Intent) -> Decimal:
         """Return the quantity that may be filled."""
-        rules = self._rules[intent.key.symbol]
+        rules = self.rules(intent.key.symbol)
         quantity = intent.quantity
         held = self._account.positions().get(intent.key.symbol, ZERO)
         if quantity <= 0 or quantity % rules.step != 0:
