@@ -1,0 +1,1 @@
+"""Measurements, as ratios or on the machine at hand: `make bench`."""
