@@ -181,7 +181,11 @@ class _Run:
         return int((feed.recorded(time.time()) - first) // HOUR)
 
     def _note(self, lapse: TimeLapse, feed: ReplayFeed) -> None:
+        """Note what is in force in this bar; while the daemon is down that is what was."""
         opened = int(feed.recorded(time.time()) // HOUR * HOUR)
+        if self.bars and not self.daemon.named("venue.connected"):
+            self.bars.append(Bar(opened, self.bars[-1].wants, self.bars[-1].config))
+            return
         config = json.loads((self.root / "config/portfolio_config.json").read_bytes())
         self.bars.append(Bar(opened, dict(lapse.published), config))
 

@@ -18,9 +18,9 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> MainJob:
 def test_the_paper_equity_is_the_one_that_a_plain_calculation_predicts(job: MainJob) -> None:
     """They agree within 0.5 %.
 
-    They differ at all because the daemon traded nothing between SIGKILL and its new start, while the replay went on;
-    because the new weights reach the calculation at the bar after the one in which the daemon traded them; and because
-    a daemon on a busy machine may come a bar late. In peace they agree: see below.
+    They differ at all because a daemon on a busy machine may come a bar late, above all when it was just killed and
+    started again (the calculation is told when it was down); because new weights reach the calculation at the bar after
+    the one in which the daemon traded them; and because adjustments inside the no-trade band are left alone.
     """
     assert abs(job.equity / job.predicted - 1) < 0.005
 
