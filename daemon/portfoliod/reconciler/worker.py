@@ -89,12 +89,14 @@ class Worker:
     async def run(self) -> None:
         """Look whenever woken, until cancelled."""
         loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
         while True:
             await self._woken.wait()
             self._woken.clear()
+            if timer is not None:
+                timer.cancel()
             look = await self.look()
-            if look.again is not None:
-                loop.call_later(look.again, self.wake)
+            timer = None if look.again is None else loop.call_later(look.again, self.wake)
 
     async def look(self) -> Look:
         """Look once, and do what is to be done about it."""
