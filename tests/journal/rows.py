@@ -13,7 +13,7 @@ ETH = Key("paper", "ETH/USDT:USDT")
 
 def new_intent(journal: Journal, key: Key = BTC, quantity: str = "0.5") -> tuple[int, Intent]:
     """Return the number and the intent of an order that was not journaled yet."""
-    number, client_id = journal.next_client_id(key)
+    number, client_id = journal.next_client_id(key, 0.0)
     side = Side.BUY if Decimal(quantity) > 0 else Side.SELL
     return number, Intent(client_id, key, side, abs(Decimal(quantity)), False, 1, 1000.0 + number, "open")
 

@@ -30,7 +30,7 @@ STORM = textwrap.dedent("""
 
     async def writer(journal):
         while True:
-            number, client_id = journal.next_client_id(KEY)
+            number, client_id = journal.next_client_id(KEY, 0.0)
             intent = Intent(client_id, KEY, Side.BUY, ONE, False, 1, 0.0, "open")
             await journal.intend(number, intent)
             fill = Fill(KEY, f"t{number}", client_id, Side.BUY, ONE, ONE, ONE, "USDT", 0.0)
@@ -364,7 +364,7 @@ def test_what_was_written_survives_a_kill(tmp_path: Path, lines: int) -> None:
             assert {client for client, _ in whole} <= done
             assert all([await journal.knows_order(client) for client, _ in whole])
             assert journal.books[BTC].expected == len(trades)
-            assert journal.next_client_id(BTC)[1] not in done
+            assert journal.next_client_id(BTC, 0.0)[1] not in done
 
     asyncio.run(read())
 

@@ -284,10 +284,10 @@ def test_client_ids_are_unique_and_follow_from_workspace_and_number(path: Path) 
                 ids.append(intent.client_id)
 
     async def never_journaled(journal: Journal) -> None:
-        assert [journal.next_client_id(BTC) for _ in range(3)] == [(101, third[0]), (102, third[1]), (103, third[2])]
+        assert [journal.next_client_id(BTC, 0.0) for _ in range(3)] == [(101, third[0]), (102, third[1]), (103, third[2])]
 
     async def peek(journal: Journal) -> None:
-        third.extend(journal.next_client_id(BTC)[1] for _ in range(3))
+        third.extend(journal.next_client_id(BTC, 0.0)[1] for _ in range(3))
 
     third: list[str] = []
     with_journal(path, first)
@@ -303,7 +303,7 @@ def test_two_workspaces_never_share_a_client_id(tmp_path: Path) -> None:
     ids: set[str] = set()
 
     async def collect(journal: Journal) -> None:
-        ids.update(journal.next_client_id(BTC)[1] for _ in range(20))
+        ids.update(journal.next_client_id(BTC, 0.0)[1] for _ in range(20))
 
     with_journal(tmp_path / "one.db", collect)
     with_journal(tmp_path / "two.db", collect)

@@ -24,6 +24,7 @@ from portfoliod.journal.store import Document, Retirement, Store
 from portfoliod.model import Book, Decision, Fill, Intent, IntentStatus, Key, Lock
 
 Write = Callable[[Store], object]
+_Waiting = tuple[list[Write], "asyncio.Future[list[object]]"]
 
 
 class Journal:
@@ -34,9 +35,11 @@ class Journal:
         self.read_only = read_only
         self.failed: JournalFailed | None = None
         """Set by a write that failed, until one succeeds."""
+        self.on_failure: Callable[[JournalFailed], None] = lambda _: None
+        """Called when a write failed, whether or not somebody waits for it."""
         self._store = Store(connect(path, read_only=read_only))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._waiting: list[tuple[list[Write], asyncio.Future[list[object]]]] = []
+        self._waiting: list[_Waiting] = []
         self._flushing: asyncio.Task[None] | None = None
         with reading(path):
             self.workspace_id = self._store.meta("workspace") or ""
@@ -80,13 +83,14 @@ class Journal:
         self._last_decision += 1
         return self._last_decision
 
-    def next_client_id(self, key: Key) -> tuple[int, str]:
+    def next_client_id(self, key: Key, at: float) -> tuple[int, str]:
         """Return the number of a new intent and the client order id that follows from it.
 
-        28 hexadecimal digits fit every exchange that ccxt covers but one, and tell workspaces apart.
+        28 hexadecimal digits fit every exchange that ccxt covers but one, and tell workspaces apart. The moment tells
+        the order from one that bore its number before a backup of the journal was restored.
         """
         self._last_intent += 1
-        text = f"{self.workspace_id}/{self._last_intent}/{key.venue}/{key.symbol}"
+        text = f"{self.workspace_id}/{self._last_intent}/{key.venue}/{key.symbol}/{at!r}"
         return self._last_intent, hashlib.blake2b(text.encode(), digest_size=14).hexdigest()
 
     def unresolved(self, key: Key) -> list[Intent]:
@@ -132,6 +136,11 @@ class Journal:
         elif intent.client_id in self.open_intents:
             self.open_intents[intent.client_id] = msgspec.structs.replace(intent, status=status)
         return new
+
+    async def filled(self, intent: Intent) -> Decimal:
+        """Return how much of an order the journaled fills add up to."""
+        (total,) = await self.write(lambda store: store.filled(intent.key, intent.client_id))
+        return cast(Decimal, total)
 
     async def record_fills(self, fills: Iterable[Fill]) -> list[Fill]:
         """Record fills of our own orders and return those that are new."""
@@ -210,23 +219,31 @@ class Journal:
                 self.books[fill.key] = msgspec.structs.replace(book, expected=book.expected + fill.signed)
 
     async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            try:
-                results = await loop.run_in_executor(self._thread, self._commit, [writes for writes, _ in batch])
-            except Exception as error:  # noqa: BLE001 - whoever wrote it is told, and nobody waits for ever
+            if not await self._write_together(batch, last_try=len(batch) == 1):
+                for one in batch:  # one bad write must not fail its neighbours
+                    await self._write_together([one], last_try=True)
+        self._flushing = None
+
+    async def _write_together(self, batch: list[_Waiting], *, last_try: bool) -> bool:
+        loop = asyncio.get_running_loop()
+        try:
+            results = await loop.run_in_executor(self._thread, self._commit, [writes for writes, _ in batch])
+        except Exception as error:  # noqa: BLE001 - whoever wrote it is told, and nobody waits for ever
+            if last_try:
                 if isinstance(error, JournalFailed):
                     self.failed = error
+                    self.on_failure(error)
                 for _, done in batch:
                     if not done.done():
                         done.set_exception(error)
-            else:
-                self.failed = None
-                for (_, done), result in zip(batch, results, strict=True):
-                    if not done.done():
-                        done.set_result(result)
-        self._flushing = None
+            return last_try
+        self.failed = None
+        for (_, done), result in zip(batch, results, strict=True):
+            if not done.done():
+                done.set_result(result)
+        return True
 
     def _commit(self, batch: list[list[Write]]) -> list[list[object]]:
         connection = self._store.connection

@@ -48,6 +48,7 @@ CREATE TABLE fills (
     price TEXT NOT NULL, fee TEXT NOT NULL, fee_currency TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (venue, symbol, trade_id)
 ) WITHOUT ROWID;
+CREATE INDEX fills_by_order ON fills (client_id);
 
 -- what the position of a key must be: what was taken over, plus every fill since
 CREATE TABLE books (

@@ -179,7 +179,7 @@ class Store:
     def put_fill(self, fill: Fill) -> bool:
         """Record a fill and move what the position must be. Return False where its trade id is known already."""
         added = self.connection.execute(
-            "INSERT OR IGNORE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (venue, symbol, trade_id) DO NOTHING",
             (
                 *fill.key,
                 fill.trade_id,
@@ -197,6 +197,13 @@ class Store:
             if book is not None:
                 self.put_expected(fill.key, book.expected + fill.signed)
         return bool(added)
+
+    def filled(self, key: Key, client_id: str) -> Decimal:
+        """Return the sum of the fills of an order."""
+        rows = self.connection.execute(
+            "SELECT quantity FROM fills WHERE client_id = ? AND venue = ? AND symbol = ?", (client_id, *key)
+        )
+        return sum((Decimal(quantity) for (quantity,) in rows), Decimal(0))
 
     def books(self) -> Iterator[Book]:
         """Yield what the position of each traded key must be."""

@@ -6,12 +6,13 @@ Nothing is ever sent twice: what is not proven is looked up by its client order 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import structlog
 
 from portfoliod.errors import OrderRefused
 from portfoliod.journal import Journal
-from portfoliod.model import Fill, Intent, IntentStatus
+from portfoliod.model import ZERO, Fill, Intent, IntentStatus
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.venues import OrderReport
@@ -28,8 +29,14 @@ class Orders:
         self._venue = connection.venue
         self._first_asked: dict[str, float] = {}
 
-    async def send(self, number: int, intent: Intent, *, reduces: bool) -> IntentStatus:
-        """Journal an intent, send it once and return how far it is known to have come.
+    async def send(self, number: int, intent: Intent, obsolete: Callable[[], str]) -> IntentStatus | None:
+        """Journal an intent, send it once and return how far it is known to have come; None if it was not sent.
+
+        Args:
+            number: the intent's.
+            intent: the order.
+            obsolete: asked after the journal's flush, with nothing between its answer and the wire: why the order is
+                not to be sent any more, or an empty string.
 
         Raises:
             JournalFailed: nothing was sent.
@@ -37,11 +44,11 @@ class Orders:
         """
         await self._journal.intend(number, intent)
         log.info("order.intended", **_fields(intent))
-        halted = self._desk.halted()
-        if halted and not reduces:
-            await self._journal.settle(intent, IntentStatus.CANCELLED, f"not sent: {halted}")
-            log.warning("order.cancelled", client_id=intent.client_id, symbol=intent.key.symbol, reason=halted)
-            return IntentStatus.CANCELLED
+        reason = obsolete()
+        if reason:
+            await self._journal.settle(intent, IntentStatus.CANCELLED, f"not sent: {reason}")
+            log.warning("order.cancelled", client_id=intent.client_id, symbol=intent.key.symbol, reason=reason)
+            return None
         self._desk.count_order()
         log.info("order.sent", client_id=intent.client_id, venue=intent.key.venue, symbol=intent.key.symbol)
         try:
@@ -66,21 +73,28 @@ class Orders:
         report = await self._venue.find(intent.key.symbol, intent.client_id)
         if report is not None:
             return await self._record(intent, report, "order.resolved")
-        if time.monotonic() - first < self._venue.absence_grace:
-            return IntentStatus.UNKNOWN
+        seen = intent.status is IntentStatus.WORKING
+        if seen or time.monotonic() - first < self._venue.absence_grace:
+            return intent.status if seen else IntentStatus.UNKNOWN
         await self._journal.settle(intent, IntentStatus.CANCELLED, "the venue never got it")
         log.info("order.resolved", **_fields(intent), status="never arrived")
         self._first_asked.pop(intent.client_id, None)
         return IntentStatus.CANCELLED
 
     async def _record(self, intent: Intent, report: OrderReport, event: str) -> IntentStatus:
-        log.info(event, client_id=intent.client_id, symbol=intent.key.symbol, status=str(report.status))
-        new = await self._journal.settle(intent, report.status, str(report.status), report.fills)
-        for fill in new:
+        """Journal what the venue says. An order is final only once every fill that it counts is journaled."""
+        self._first_asked.pop(intent.client_id, None)
+        status = report.status
+        known = sum((fill.quantity for fill in report.fills), ZERO)
+        if status.terminal and known < report.filled:
+            for fill in await self._journal.record_fills(report.fills):
+                log_fill(fill)
+            if await self._journal.filled(intent) < report.filled:
+                status = IntentStatus.WORKING
+        log.info(event, client_id=intent.client_id, symbol=intent.key.symbol, status=str(status))
+        for fill in await self._journal.settle(intent, status, str(report.status), report.fills):
             log_fill(fill)
-        if report.status.terminal:
-            self._first_asked.pop(intent.client_id, None)
-        return report.status
+        return status
 
 
 def log_fill(fill: Fill) -> None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 import structlog
 
-from portfoliod.errors import JournalFailed, OrderRefused, UnknownSymbol, VenueError, VenueUnreachable
+from portfoliod.errors import JournalFailed, KeysRefused, OrderRefused, UnknownSymbol, VenueError, VenueUnreachable
 from portfoliod.model import ZERO, Decision, Intent, IntentStatus, Key, Lock, MarketRules
 from portfoliod.planning import Leg, nearest_step, plan
 from portfoliod.reconciler.connection import Connection
@@ -62,6 +62,8 @@ class Worker:
         self._touched = time.monotonic()
         self._version = 0
         self._failures = 0
+        self._not_before = 0.0
+        """When the next order may be sent, on the monotonic clock, after one that came to nothing."""
         self.refused_by = ""
         """The limit of [risk] that refused the last order, if one did."""
         self._rules: MarketRules | None = None
@@ -79,7 +81,12 @@ class Worker:
 
     def decided_anew(self) -> None:
         """Forget how long to back off: the target is another one."""
-        self._failures = 0
+        self._failures, self._not_before = 0, 0.0
+
+    def look_afresh(self) -> None:
+        """Look, at a position that is read from now on."""
+        self._touched = time.monotonic()
+        self.wake()
 
     @property
     def idle(self) -> bool:
@@ -105,7 +112,10 @@ class Worker:
                 look = await self._look()
                 self._connection.answered()
             except OrderRefused as error:
-                look = Look(Standing.REFUSED, error.what, self._back_off())
+                look = self._came_to_nothing(error.what)
+            except KeysRefused as error:
+                self._desk.trip(f"keys refused: {error.where or error.what}")
+                look = Look(Standing.UNKNOWN, error.what, self._back_off())
             except (VenueError, UnknownSymbol) as error:
                 if isinstance(error, VenueUnreachable):
                     self._connection.failed(error)
@@ -113,6 +123,9 @@ class Worker:
             except JournalFailed as error:
                 self._desk.trip(error.what)
                 look = Look(Standing.REFUSED, error.what, self._back_off())
+            except Exception as error:  # noqa: BLE001 - a driver's mistake about one market must not end the others
+                log.exception("look.failed", venue=self.key.venue, symbol=self.key.symbol)
+                look = Look(Standing.UNKNOWN, repr(error), self._back_off())
             self.last = look
             if look.again != NOW:
                 await self._desk.reduction_done(self.key)
@@ -142,13 +155,24 @@ class Worker:
         for intent in self._journal.unresolved(self.key):
             if self._desk.halted() and not intent.reduce_only:
                 await self._venue.cancel(self.key.symbol, intent.client_id)
+            before = self._expected()
             status = await self._orders.resolve(intent)
             if not status.terminal:
                 return Look(Standing.UNKNOWN, f"order {intent.client_id} is not resolved yet", self._back_off())
             self.touch()
-            if status is IntentStatus.CANCELLED:
-                return Look(Standing.WORKING, f"order {intent.client_id} never arrived", self._back_off())
+            if self._expected() == before:
+                return self._came_to_nothing(f"order {intent.client_id} was not filled: {status}")
         return None
+
+    def _expected(self) -> Decimal | None:
+        book = self._journal.books.get(self.key)
+        return None if book is None else book.expected
+
+    def _came_to_nothing(self, reason: str) -> Look:
+        """Return the look after an order that moved nothing: another one only after a while."""
+        again = self._back_off()
+        self._not_before = time.monotonic() + again
+        return Look(Standing.REFUSED, reason, again)
 
     async def _read_position(self, rules: MarketRules) -> tuple[Decimal, Look | None]:
         """Return the position, and the look that ends here where it is not explained."""
@@ -207,7 +231,7 @@ class Worker:
             small = msgspec.structs.replace(small, no_trade_band=ZERO)
         planned = plan(target, position, price, rules, small)
         if not planned.legs:
-            self._failures, self._in_parts, self.refused_by = 0, 0, ""
+            self._failures, self._not_before, self._in_parts, self.refused_by = 0, 0.0, 0, ""
             return Look(Standing.IN_STEP, planned.reason)
         leg = self._checked(planned.legs[0], decision, position, rules)
         if isinstance(leg, Refusal):
@@ -218,16 +242,31 @@ class Worker:
             await self._desk.reduction_done(self.key)
             if await self._desk.reductions_done(self.key):
                 return Look(Standing.WORKING, "reductions went first", NOW)
-        if version != self._version or self._journal.targets.get(self.key) is not decision:
-            return Look(Standing.WORKING, "something changed while this was planned", NOW)
-        if self._desk.stopping:
-            return Look(Standing.WORKING, "the daemon stops")
+        wait = self._not_before - time.monotonic()
+        if wait > 0:
+            return Look(Standing.REFUSED, self.last.reason, wait)
         if leg.quantity < planned.legs[0].quantity:
             self._in_parts = decision.number
-        return await self._send(leg, decision)
+        return await self._send(leg, decision, version)
+
+    def _obsolete(self, leg: Leg, decision: Decision, version: int) -> str:
+        """Return why an order that is planned must not be sent any more, or an empty string."""
+        if self._desk.stopping:
+            return "the daemon stops"
+        if version != self._version or self._journal.targets.get(self.key) is not decision:
+            return "something changed meanwhile"
+        if leg.reduce_only:
+            return ""
+        most = self._desk.limits.max_orders_per_minute
+        if 0 < most <= self._desk.orders_last_minute():
+            return "max_orders_per_minute"
+        return self._desk.halted()
 
     async def _fresh_price(self) -> Decimal | None:
-        price = await self._venue.price(self.key.symbol)
+        try:
+            price = await self._venue.price(self.key.symbol)
+        except VenueUnreachable:
+            return None
         too_old = time.monotonic() - price.at > self._desk.settings.reconciler.price_max_age_seconds
         return None if too_old or price.value <= 0 else price.value
 
@@ -261,8 +300,12 @@ class Worker:
             )
         return checked
 
-    async def _send(self, leg: Leg, decision: Decision) -> Look:
-        number, client_id = self._journal.next_client_id(self.key)
+    async def _send(self, leg: Leg, decision: Decision, version: int) -> Look:
+        obsolete = self._obsolete(leg, decision, version)
+        if obsolete:
+            return Look(Standing.WORKING, obsolete, None if self._desk.stopping else NOW)
+        at = time.time()
+        number, client_id = self._journal.next_client_id(self.key, at)
         intent = Intent(
             client_id=client_id,
             key=self.key,
@@ -271,15 +314,22 @@ class Worker:
             # The ledger's position is not the account's: the venue would measure the flag against the wrong one.
             reduce_only=leg.reduce_only and self._desk.settings.reconciler.position_source == "venue",
             decision=decision.number,
-            at=time.time(),
+            at=at,
             reason=leg.reason,
         )
         self.last = Look(Standing.WORKING, leg.reason)
-        status = await self._orders.send(number, intent, reduces=leg.reduce_only)
+        before = self._expected()
+        status = await self._orders.send(number, intent, lambda: self._obsolete(leg, decision, version))
+        if status is None:
+            return Look(Standing.WORKING, "not sent", None if self._desk.stopping else NOW)
         self.touch()
         if status is IntentStatus.UNKNOWN:
             return Look(Standing.UNKNOWN, "the outcome of an order is not known", NOW)
-        return Look(Standing.WORKING, leg.reason, NOW if status.terminal else self._back_off())
+        if not status.terminal:
+            return Look(Standing.WORKING, leg.reason, self._back_off())
+        if self._expected() == before:
+            return self._came_to_nothing(f"order {client_id} was not filled: {status}")
+        return Look(Standing.WORKING, leg.reason, NOW)
 
     def _back_off(self) -> float:
         """Return how long to wait after the next failure in a row: doubling, with jitter."""
