@@ -18,7 +18,7 @@ from portfoliod.documents import parse_portfolio, parse_state, parse_stats
 from portfoliod.errors import FileRejected, PortfoliodError
 from portfoliod.journal import Document, Journal
 from portfoliod.model import History, PortfolioConfig, Problem, State
-from portfoliod.workspace import STRATEGY_NAME, Workspace, read_settled
+from portfoliod.workspace import STRATEGY_NAME, Workspace, read_settled, signature
 
 
 class Kind(StrEnum):
@@ -74,14 +74,21 @@ class Intake:
             source = self.source_of(self.workspace.root / document.name)
             if source is None:
                 continue
-            if source.kind is Kind.STATE:
-                self.states[source.strategy] = msgspec.json.decode(document.content, type=State)
-            elif source.kind is Kind.STATS:
-                self.histories[source.strategy] = msgspec.json.decode(document.content, type=History)
-            else:
-                self.portfolio = parse_portfolio(document.content, document.name)
-                self.portfolio_raw = document.content
+            try:
+                self._restore_one(source, document)
+            except (msgspec.DecodeError, FileRejected):
+                # Kept by another version: the file itself is read next.
+                continue
             self._hashes[source] = document.hash
+
+    def _restore_one(self, source: Source, document: Document) -> None:
+        if source.kind is Kind.STATE:
+            self.states[source.strategy] = msgspec.json.decode(document.content, type=State)
+        elif source.kind is Kind.STATS:
+            self.histories[source.strategy] = msgspec.json.decode(document.content, type=History)
+        else:
+            self.portfolio = parse_portfolio(document.content, document.name)
+            self.portfolio_raw = document.content
 
     def source_of(self, path: Path) -> Source | None:
         """Return which of the daemon's files a path below the root is, or None."""
@@ -217,7 +224,7 @@ class Intake:
         for name, allowed in self.workspace.folders():
             if not allowed:
                 self.misnamed(name)
-            elif name not in self.retired:
+            elif not self._is_retired(name):
                 sources += [Source(Kind.STATE, name), Source(Kind.STATS, name)]
         for source in sources:
             try:
@@ -227,6 +234,11 @@ class Intake:
                     self.missing(source)
             except FileRejected as error:
                 self.reject(source, error)
+
+    def _is_retired(self, name: str) -> bool:
+        """Return whether a folder is the one that was retired; another one of that name is a new strategy."""
+        found = signature(self.workspace.strategies / name)
+        return name in self.retired and found is not None and found.inode == self.retired[name]
 
     def _content(self, source: Source) -> State | History | PortfolioConfig | None:
         if source.kind is Kind.STATE:

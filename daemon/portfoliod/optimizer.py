@@ -127,8 +127,8 @@ class Optimizer:
 
     async def run(self) -> None:
         """Optimize when asked to, until cancelled."""
-        options = self.settings.optimizer
         while True:
+            options = self.settings.optimizer
             names = await self.mailbox.settle(options.quiet_ms / 1000, options.max_wait_ms / 1000)
             await self.look(names)
 
@@ -143,9 +143,9 @@ class Optimizer:
         if not histories:
             return
         digest = await asyncio.to_thread(inputs_hash, histories, rules)
-        if digest == self._last_inputs():
-            return
         try:
+            if digest == self._last_inputs():
+                return
             current = self._current()
             done = await asyncio.to_thread(optimize, histories, rules, current, opening_keys(self.settings))
             if self._current() != current:

@@ -136,9 +136,11 @@ class Service:
         deadline = time.monotonic() + IN_FLIGHT_SECONDS
         while not reconciler.idle() and not trading.done() and time.monotonic() < deadline:  # noqa: ASYNC110 - bounded
             await asyncio.sleep(0.01)
-        await self._write(reporter.status(stopping=True))
-        trading.cancel()
-        await asyncio.wait({intaking, trading})
+        try:
+            await self._write(reporter.status(stopping=True))
+        finally:
+            trading.cancel()
+            await asyncio.wait({intaking, trading})
         self._write_down(reporter)
         log.info("daemon.stopped", pid=os.getpid())
 
@@ -170,8 +172,7 @@ class Service:
         while seconds is not None:
             now = time.monotonic()
             scanned = now - watcher.scanned_at < 6 * SCAN_SECONDS
-            resynced = now - reconciler.resynced_at < 3 * self.settings.reconciler.resync_seconds + 30
-            if scanned and resynced:
+            if scanned and reconciler.alive():
                 notify("WATCHDOG=1")
             await asyncio.sleep(seconds / 3)
 

@@ -29,8 +29,10 @@ class HaltSwitch:
 
     def trip(self, reason: str, *, flatten: bool = False) -> None:
         """Halt. Where the file cannot be created the halt holds in memory until this process ends."""
+        if self._workspace.halted() and (self.flattening() or not flatten):
+            return
         lines = [self.reason() or " ".join(reason.split()) or "no reason given"]
-        if flatten or self.flattening():
+        if flatten:
             lines.append(FLATTEN)
         try:
             self._workspace.var.mkdir(parents=True, exist_ok=True)
@@ -40,6 +42,13 @@ class HaltSwitch:
             with contextlib.suppress(OSError):
                 # A full disk has no room for a reason, but perhaps for a name.
                 self._workspace.halt_file.touch()
+
+    def write_out(self) -> None:
+        """Try again to put a halt that holds in memory into the file, which then is what counts."""
+        if self._in_memory and not self._workspace.halted():
+            self.trip(self._in_memory)
+        if self._in_memory and self._workspace.halted():
+            self._in_memory = ""
 
     def clear(self) -> bool:
         """Remove the halt and return whether there was one."""

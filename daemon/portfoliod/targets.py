@@ -124,6 +124,22 @@ def changed(want: Wanted, last: Decision | None, account_value: Decimal, *, size
     return want.notional(account_value) != last.notional
 
 
+def ascribed_anew(want: Wanted, last: Decision | None) -> Decision | None:
+    """Return the decision in force with the contributions of today; None where they are the same.
+
+    Strategies can swap their parts without changing the sum. Nothing is decided then, but what a refused strategy keeps
+    is what it contributed last.
+    """
+    if last is None or want.contributions == last.contributions:
+        return None
+    return msgspec.structs.replace(last, contributions=want.contributions)
+
+
+def sizing_venues(portfolio: PortfolioConfig, default_venue: str, in_force: Iterable[Key]) -> set[str]:
+    """Return the venues whose equity the portfolio is sized by: those that strategies are or were routed to."""
+    return {default_venue, *portfolio.exchanges.values(), *(key.venue for key in in_force)}
+
+
 def decide(
     want: Wanted, *, number: int, at: float, account_value: Decimal, price: Decimal, rules: MarketRules
 ) -> tuple[Decision, str]:

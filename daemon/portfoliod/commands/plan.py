@@ -8,6 +8,7 @@ from functools import partial
 
 import msgspec
 
+from portfoliod.errors import UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import ZERO, Decision, Key, MarketRules, Side
@@ -18,7 +19,7 @@ from portfoliod.service import open_connections
 from portfoliod.settings import Settings, limits, thresholds
 from portfoliod.status import plain
 from portfoliod.switches import HaltSwitch
-from portfoliod.targets import Wanted, changed, decide, gross_notional, stale_contributors, wanted
+from portfoliod.targets import Wanted, changed, decide, gross_notional, sizing_venues, stale_contributors, wanted
 from portfoliod.venues import Positions
 from portfoliod.workspace import Workspace
 
@@ -111,7 +112,10 @@ class _Rehearsal:
             if decision.key.venue not in self._connections:
                 self._skip(decision.key, decision.quantity, "no such venue in portfoliod.toml")
                 continue
-            await self._rehearse(decision, snapshots[decision.key.venue], gross)
+            try:
+                await self._rehearse(decision, snapshots[decision.key.venue], gross)
+            except (UnknownSymbol, VenueUnreachable) as error:
+                self._skip(decision.key, decision.quantity, f"{error.what}: {error.found}")
         self._orders.sort(key=lambda order: (not order.reduce_only, order.venue, order.symbol))
         return Preview(1, self._orders, self._skipped, round(float(self._turnover), 6), notes)
 
@@ -128,7 +132,8 @@ class _Rehearsal:
         notes = [f"{refusal.strategy}: {refusal.error.what}: {refusal.error.found}" for refusal in refused]
         account_value = portfolio.account_value
         if self._settings.capital == "equity":
-            account_value = sum([await connection.venue.equity() for connection in self._connections.values()], ZERO)
+            venues = sizing_venues(portfolio, self._settings.default_venue, in_force) & self._connections.keys()
+            account_value = sum([await self._connections[name].venue.equity() for name in sorted(venues)], ZERO)
         if account_value is None:
             return [*in_force.values()], [*notes, "config/portfolio_config.json: account_value is missing"]
         by_equity = self._settings.capital == "equity"

@@ -115,6 +115,11 @@ class Journal:
         await self.write(*(_put_decision(decision) for decision in decided))
         self.targets.update({decision.key: decision for decision in decided})
 
+    async def ascribe(self, decision: Decision) -> None:
+        """Note whom a decision in force belongs to now."""
+        await self.write(lambda store: store.put_contributions(decision))
+        self.targets[decision.key] = decision
+
     async def intend(self, number: int, intent: Intent) -> None:
         """Record an order that is about to be sent."""
         await self.write(lambda store: store.put_intent(number, intent))
@@ -140,7 +145,7 @@ class Journal:
     async def filled(self, intent: Intent) -> Decimal:
         """Return how much of an order the journaled fills add up to."""
         (total,) = await self.write(lambda store: store.filled(intent.key, intent.client_id))
-        return cast(Decimal, total)
+        return cast("Decimal", total)
 
     async def record_fills(self, fills: Iterable[Fill]) -> list[Fill]:
         """Record fills of our own orders and return those that are new."""

@@ -110,6 +110,13 @@ class Store:
         )
         self.connection.execute("INSERT OR REPLACE INTO targets VALUES (?, ?, ?)", (*decision.key, decision.number))
 
+    def put_contributions(self, decision: Decision) -> None:
+        """Replace the contributions of a decision."""
+        self.connection.execute(
+            "UPDATE decisions SET contributions = ? WHERE number = ?",
+            (msgspec.json.encode(decision.contributions).decode(), decision.number),
+        )
+
     def last_numbers(self) -> tuple[int, int]:
         """Return the highest numbers of a decision and of an intent, 0 where there is none."""
         decision, intent = self.connection.execute(

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import structlog
 
-from portfoliod.errors import KeysRefused, UnknownSymbol, VenueError, VenueUnreachable
+from portfoliod.errors import KeysRefused, PortfoliodError, UnknownSymbol, VenueError, VenueUnreachable
 from portfoliod.model import Problem
 from portfoliod.venues import Reconnected, Venue, VenueEvent
 
@@ -57,11 +57,11 @@ class Connection:
         """Keep the venue connected until cancelled: call `up` after each connection and `happened` for each event."""
         pause = 1.0
         while True:
+            started = time.monotonic()
             try:
                 if not self.connected:
                     await self.connect()
                     up()
-                pause = 1.0
                 async for event in self.venue.events():
                     await happened(self.venue.name, event)
                     if isinstance(event, Reconnected):
@@ -72,6 +72,13 @@ class Connection:
                 pause = LONGEST_PAUSE
             except VenueUnreachable as error:
                 self.failed(error)
+            except PortfoliodError:
+                raise
+            except Exception as error:  # a driver's mistake must not end the other venues
+                log.exception("venue.failed", venue=self.venue.name)
+                self.failed(VenueUnreachable("the driver failed", found=repr(error)))
+            if time.monotonic() - started > LONGEST_PAUSE:
+                pause = 1.0
             self.connected = False
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -99,8 +106,11 @@ class Connection:
 
     async def read_equity(self) -> Decimal:
         """Return the account's equity, and remember it."""
-        self.equity = await self.venue.equity()
-        return self.equity
+        equity = await self.venue.equity()
+        if not equity.is_finite():
+            raise VenueUnreachable("the equity is not a number", where=f"venue {self.venue.name}", found=str(equity))
+        self.equity = equity
+        return equity
 
 
 def resolve(connections: Mapping[str, Connection], venue: str, text: str) -> str:

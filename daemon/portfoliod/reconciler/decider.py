@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
 
 import structlog
 
 from portfoliod.errors import UnknownSymbol, VenueError, VenueUnreachable
-from portfoliod.model import ZERO, Decision, PortfolioConfig, Problem
+from portfoliod.model import ZERO, Decision, Key, PortfolioConfig, Problem
 from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.reconciler.desk import Desk
-from portfoliod.targets import Wanted, changed, decide, wanted
+from portfoliod.targets import Wanted, ascribed_anew, changed, decide, sizing_venues, wanted
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -45,16 +46,12 @@ class Decider:
         self._say_refused(
             {refusal.strategy: refusal.error for refusal in refused if isinstance(refusal.error, UnknownSymbol)}
         )
-        by_equity = self.desk.settings.capital == "equity"
-        account_value = await self._account_value(portfolio)
+        await self._ascribe_anew(wants)
+        account_value = await self._account_value(portfolio, wants)
         if account_value is None:
             return []
         decisions = await asyncio.gather(
-            *(
-                self._decision(want, account_value)
-                for key, want in wants.items()
-                if changed(want, in_force.get(key), account_value, sized_by_equity=by_equity)
-            )
+            *(self._decision(want, account_value) for want in self._due(wants, account_value))
         )
         made = [decision for decision in decisions if decision is not None]
         if made:
@@ -62,6 +59,24 @@ class Decider:
         for decision in made:
             _log_decision(decision)
         return made
+
+    def _due(self, wants: Mapping[Key, Wanted], account_value: Decimal) -> list[Wanted]:
+        by_equity = self.desk.settings.capital == "equity"
+        in_force = self.desk.journal.targets
+        return [
+            want
+            for key, want in wants.items()
+            if changed(want, in_force.get(key), account_value, sized_by_equity=by_equity)
+        ]
+
+    async def _ascribe_anew(self, wants: Mapping[Key, Wanted]) -> None:
+        """Note in the decisions that stay whom they belong to now."""
+        journal = self.desk.journal
+        for key, want in wants.items():
+            last = journal.targets.get(key)
+            again = ascribed_anew(want, last)
+            if last is not None and again is not None and want.exposure == last.exposure:
+                await journal.ascribe(again)
 
     async def _decision(self, want: Wanted, account_value: Decimal) -> Decision | None:
         """Price what is wanted in a key; None where that cannot be done now."""
@@ -74,7 +89,7 @@ class Decider:
         if not connection.known:
             return None
         try:
-            price = await self._price(connection, want.key.symbol)
+            price = await self._price(connection, want)
             rules = connection.venue.rules(want.key.symbol)
         except (VenueError, UnknownSymbol) as error:
             fields = {"venue": want.key.venue, "symbol": want.key.symbol, "reason": error.what}
@@ -89,16 +104,27 @@ class Decider:
         self._said.pop(place, None)
         return decision
 
-    async def _price(self, connection: Connection, symbol: str) -> Decimal:
+    async def _price(self, connection: Connection, want: Wanted) -> Decimal:
+        """Return the price to size a key by; to close it, the last one will do."""
+        last = self.desk.journal.targets.get(want.key)
+        try:
+            return await self._fresh_price(connection, want.key.symbol)
+        except VenueUnreachable:
+            if want.exposure == 0 and last is not None:
+                return last.price
+            raise
+
+    async def _fresh_price(self, connection: Connection, symbol: str) -> Decimal:
         price = await connection.venue.price(symbol)
         age = time.monotonic() - price.at
-        if price.value <= 0:
+        if not price.value.is_finite() or price.value <= 0:
             raise VenueUnreachable("the price is not positive", where=symbol, found=str(price.value))
         if age > self.desk.settings.reconciler.price_max_age_seconds:
             raise VenueUnreachable("the price is too old", where=symbol, found=f"{age:.0f} s")
         return price.value
 
-    async def _account_value(self, portfolio: PortfolioConfig) -> Decimal | None:
+    async def _account_value(self, portfolio: PortfolioConfig, wants: Mapping[Key, Wanted]) -> Decimal | None:
+        """Return what targets are sized by, None where that is not known now."""
         where = "config/portfolio_config.json  $.account_value"
         if self.desk.settings.capital == "file":
             if portfolio.account_value is None:
@@ -113,8 +139,12 @@ class Decider:
                 self.desk.intake.problems.pop(where, None)
                 self._said.pop(where, None)
             return portfolio.account_value
+        if not self._due(wants, ZERO):
+            return ZERO  # nothing is sized, so nothing is read
         total = ZERO
-        for connection in self.desk.connections.values():
+        venues = sizing_venues(portfolio, self.desk.settings.default_venue, self.desk.journal.targets)
+        for name in sorted(venues & self.desk.connections.keys()):
+            connection = self.desk.connections[name]
             if not connection.known:
                 return None
             try:

@@ -78,6 +78,7 @@ class Desk:
 
     def note_halt(self) -> None:
         """Say that the daemon is halted, or not any more, when that changes."""
+        self.halt.write_out()
         reason = self.halted()
         if reason and not self._noted:
             log.error("halt.tripped", reason=reason, mend="portfoliod resume")

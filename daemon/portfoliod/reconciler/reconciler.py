@@ -24,15 +24,19 @@ DECIDE = "decide"
 """In the mailbox: compare what is wanted with what was decided. A Key there: look at it."""
 
 
+STALLED_SECONDS = 30.0
+
+
 class Reconciler:
     """Decides targets and owns the workers. `mailbox` is what others talk to."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
+        desk.journal.on_failure = lambda error: desk.trip(error.what)
         self.mailbox: Mailbox[str | Key] = Mailbox()
         self.workers: dict[Key, Worker] = {}
-        self.resynced_at = time.monotonic()
-        """When everything was last looked at: a sign of life."""
+        self._resync_due = time.monotonic()
+        self._resynced_at = self._delivered_at = 0.0
         self._orders = {name: Orders(desk, connection) for name, connection in desk.connections.items()}
         self._tasks: asyncio.TaskGroup | None = None
         self._decider = Decider(desk)
@@ -67,8 +71,19 @@ class Reconciler:
         return {worker.key: worker.last for worker in workers}
 
     def look_at_everything(self) -> None:
-        """Look at every key, and whether decisions are due: after a connection, a reconnection, a switch."""
+        """Look at every key, at positions read from now on, and whether decisions are due.
+
+        After a connection, a reconnection, a switch, and at every resync.
+        """
+        for worker in self.workers.values():
+            worker.look_afresh()
         self.mailbox.put(DECIDE, *self._known_keys())
+
+    def alive(self) -> bool:
+        """Return whether resyncs happen when they are due, and what they ask for is dealt with."""
+        now = time.monotonic()
+        dealt_with = self._delivered_at >= self._resynced_at or now - self._resynced_at < STALLED_SECONDS
+        return now < self._resync_due + STALLED_SECONDS and dealt_with
 
     def note_switches(self) -> None:
         """Take in that the daemon was halted or resumed, or a key unlocked: look at everything."""
@@ -153,16 +168,19 @@ class Reconciler:
         for key in names:
             if isinstance(key, Key):
                 self.worker(key).wake()
+        self._delivered_at = time.monotonic()
 
     async def _resync_forever(self) -> None:
         while True:
-            await asyncio.sleep(self.desk.settings.reconciler.resync_seconds)
+            seconds = self.desk.settings.reconciler.resync_seconds
+            self._resync_due = time.monotonic() + seconds
+            await asyncio.sleep(seconds)
             try:
                 await self._record_equity()
             except JournalFailed as error:
                 self.desk.trip(error.what)
             self.note_switches()
-            self.resynced_at = time.monotonic()
+            self._resynced_at = time.monotonic()
             log.debug("resync.done", markets=len(self.workers))
 
     async def _record_equity(self) -> None:

@@ -123,7 +123,7 @@ class Worker:
             except JournalFailed as error:
                 self._desk.trip(error.what)
                 look = Look(Standing.REFUSED, error.what, self._back_off())
-            except Exception as error:  # noqa: BLE001 - a driver's mistake about one market must not end the others
+            except Exception as error:
                 log.exception("look.failed", venue=self.key.venue, symbol=self.key.symbol)
                 look = Look(Standing.UNKNOWN, repr(error), self._back_off())
             self.last = look
@@ -230,6 +230,8 @@ class Worker:
             # What is left of a split order may be small: it is no adjustment of its own.
             small = msgspec.structs.replace(small, no_trade_band=ZERO)
         planned = plan(target, position, price, rules, small)
+        if not planned.legs and price is None and planned.difference != 0:
+            return Look(Standing.UNKNOWN, planned.reason, self._back_off())
         if not planned.legs:
             self._failures, self._not_before, self._in_parts, self.refused_by = 0, 0.0, 0, ""
             return Look(Standing.IN_STEP, planned.reason)
@@ -268,7 +270,7 @@ class Worker:
         except VenueUnreachable:
             return None
         too_old = time.monotonic() - price.at > self._desk.settings.reconciler.price_max_age_seconds
-        return None if too_old or price.value <= 0 else price.value
+        return None if too_old or not price.value.is_finite() or price.value <= 0 else price.value
 
     def _checked(self, leg: Leg, decision: Decision, position: Decimal, rules: MarketRules) -> Leg | Refusal:
         desk = self._desk

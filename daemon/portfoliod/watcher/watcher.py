@@ -59,6 +59,7 @@ class Watcher:
         self._gone: dict[str, float] = {}
         self._stop_watching = asyncio.Event()
         self._scanning = asyncio.Lock()
+        self._blind = ""
         self._tasks: asyncio.TaskGroup
         self.scanned_at = 0.0
         """When the last scan ended, on the monotonic clock: a sign of life."""
@@ -74,8 +75,7 @@ class Watcher:
             self._tasks.create_task(self._follow(), name="watchfiles")
             while True:
                 await asyncio.sleep(SCAN_SECONDS)
-                with contextlib.suppress(JournalFailed):  # halts the daemon elsewhere; files are followed all the same
-                    await self.scan()
+                await self._scan_in_spite_of_all()
 
     async def _follow(self) -> None:
         """Supervise watchfiles: it dies on names that are not UTF-8 and on folders that it may not read."""
@@ -109,7 +109,7 @@ class Watcher:
             stop_event=stop,
         )
         # It runs once this task waits for the first change, when the watch exists: what changed before is found.
-        self._tasks.create_task(self.scan(), name="scan beside a new watch")
+        self._tasks.create_task(self._scan_in_spite_of_all(), name="scan beside a new watch")
         async with contextlib.aclosing(changes):
             async for batch in changes:
                 with contextlib.suppress(JournalFailed):
@@ -120,8 +120,8 @@ class Watcher:
         """Let the name of a retired folder that is gone be new, even if another one has its inode at once."""
         for path in paths:
             if path.parent == self._workspace.strategies and path.name in self._intake.retired:
-                del self._intake.retired[path.name]
                 await self._journal.forget_retirement(path.name)
+                self._intake.retired.pop(path.name, None)
 
     async def _notice(self, paths: set[Path]) -> None:
         scan = False
@@ -136,7 +136,19 @@ class Watcher:
                 self._seen[path] = signature(path)
                 self._reader.read_soon(source, self._tasks)
         if scan:
+            await self._scan_in_spite_of_all()
+
+    async def _scan_in_spite_of_all(self) -> None:
+        """Scan; where the folders cannot be read everything stays as it is, and that is said once."""
+        try:
             await self.scan()
+            self._blind = ""
+        except JournalFailed:
+            return  # halts the daemon elsewhere; files are followed all the same
+        except OSError as error:
+            if str(error) != self._blind:
+                self._blind = str(error)
+                log.error("watch.failed", reason=str(error), kept="the last good content of every file")
 
     async def scan(self) -> None:
         """Find what changed since the last scan, by names and signatures, and read it."""
@@ -167,8 +179,8 @@ class Watcher:
 
     async def _note_folders(self, now: Survey) -> None:
         for name in sorted(self._intake.retired.keys() - now.retired):
-            del self._intake.retired[name]
             await self._journal.forget_retirement(name)
+            self._intake.retired.pop(name, None)
         for name in self._last.misnamed - now.misnamed:
             self._intake.well_named(name)
         for name in sorted(now.misnamed - self._last.misnamed):
