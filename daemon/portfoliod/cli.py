@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from portfoliod import __version__
-from portfoliod.errors import PortfoliodError, UsageError
+from portfoliod.errors import PortfoliodError, SettingsError, UsageError
 
 if TYPE_CHECKING:
     from portfoliod.settings import Settings
@@ -35,6 +35,8 @@ class Context:
         """Return the workspace that the command works in."""
         from portfoliod.workspace import Workspace
 
+        if not self.root.is_dir():
+            raise UsageError("no such folder", where=str(self.root), mend="create it, or name another --root")
         return Workspace(self.root)
 
     def settings(self) -> Settings:
@@ -148,9 +150,16 @@ def plan(context: Context, *, exit_code: bool, as_json: bool) -> None:
 def status(context: Context, *, watch: bool, as_json: bool) -> None:
     """One screen: daemon, weights, targets beside positions, locks, rejected files, venues."""
     from portfoliod.commands import render
-    from portfoliod.commands.status import current_status
+    from portfoliod.commands.status import current_status, daemon_status
+    from portfoliod.settings import Settings
 
-    workspace, settings = context.workspace(), context.settings()
+    workspace = context.workspace()
+    try:
+        settings = context.settings()
+    except SettingsError:
+        if daemon_status(workspace) is None:
+            raise
+        settings = Settings()  # not asked for while a daemon runs
     if watch and not as_json:
         with contextlib.suppress(KeyboardInterrupt):
             render.watch(workspace.status_file, lambda: current_status(workspace, settings))
@@ -272,6 +281,11 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        _complain(
+            f"{error.strerror or error}\n  --> {error.filename or ''}\n  mend   mend the folder or its permissions"
+        )
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -218,12 +218,17 @@ class Intake:
             self._hashes.pop(Source(kind, name), None)
             self.problems.pop(self.workspace.shown(self.path_of(Source(kind, name))), None)
 
-    def read_all(self) -> None:
-        """Read every file once, for a command that runs and ends. What does not fit is in `problems`."""
+    def read_all(self) -> list[tuple[str, Problem]]:
+        """Read every file once, for a command that runs and ends.
+
+        Returns:
+            What does not fit, each with the name of its event; it is in `problems` too.
+        """
+        found: list[tuple[str, Problem]] = []
         sources = [PORTFOLIO]
         for name, allowed in self.workspace.folders():
             if not allowed:
-                self.misnamed(name)
+                found.append(("strategy.rejected", self.misnamed(name)))
             elif not self._is_retired(name):
                 sources += [Source(Kind.STATE, name), Source(Kind.STATS, name)]
         for source in sources:
@@ -231,9 +236,10 @@ class Intake:
                 self.accept(self.load(source))
             except FileNotFoundError:
                 if self.holds(source):
-                    self.missing(source)
+                    found.append((f"{source.kind}.removed", self.missing(source)))
             except FileRejected as error:
-                self.reject(source, error)
+                found.append((f"{source.kind}.rejected", self.reject(source, error)))
+        return found
 
     def _is_retired(self, name: str) -> bool:
         """Return whether a folder is the one that was retired; another one of that name is a new strategy."""

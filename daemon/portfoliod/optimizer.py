@@ -20,14 +20,13 @@ from portfoliod.journal import Journal
 from portfoliod.jsontext import replace_keys
 from portfoliod.mailbox import Mailbox
 from portfoliod.model import History, PortfolioConfig, Problem
-from portfoliod.settings import OptimizerSettings, Settings
+from portfoliod.settings import ALLOCATOR_GROUP, OptimizerSettings, Settings
 from portfoliod.workspace import read_settled, write_atomically
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 OPTIMIZED = "optimized_inputs"
 """The journal's fact: the inputs of the last optimization, so that a restart does not undo a hand edit."""
-ALLOCATOR_GROUP = "portfoliod.allocators"
 DEFAULT_TARGET_VOL = 0.30
 DEFAULT_LOOKBACK = 365
 

@@ -11,6 +11,7 @@ import msgspec
 
 from portfoliod.model import ZERO, MarketRules, Side
 
+FLATTENED = "flattened: the target waits for portfoliod resume"
 LESS_THAN_A_STEP = "less than one step apart"
 
 

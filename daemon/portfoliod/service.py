@@ -27,7 +27,7 @@ from portfoliod.settings import Settings, load_settings
 from portfoliod.status import Reporter, Status
 from portfoliod.switches import HaltSwitch
 from portfoliod.venues import VenueContext, open_venue
-from portfoliod.watcher import SCAN_SECONDS, Watcher
+from portfoliod.watcher import SCAN_SECONDS, Watcher, told
 from portfoliod.workspace import Workspace, write_atomically
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -71,6 +71,8 @@ class Service:
             self._listen(lambda fresh: _adopt(fresh, desk, optimizer, watcher))
             reporter = Reporter(self.settings.mode, reconciler, intake)
             log.info("daemon.started", version=__version__, root=str(self.workspace.root), mode=self.settings.mode)
+            if self.settings.mode == "live" and not self._live:
+                _say_read_only()
             await watcher.first_look()
             intaking = asyncio.create_task(self._intaking(watcher, optimizer), name="intake")
             trading = asyncio.create_task(self._trading(reconciler, reporter, watcher), name="trading")
@@ -90,7 +92,10 @@ class Service:
             PortfoliodError: as `run`, and VenueUnreachable or KeysRefused.
         """
         async with self._opened() as (desk, journal):
-            desk.intake.read_all()
+            for event, problem in desk.intake.read_all():
+                log.error(event, **told(problem))
+            if self.settings.mode == "live" and not self._live:
+                _say_read_only()
             await Optimizer(self.settings, desk.intake, journal).look({"--once"})
             desk.intake.read_all()
             return await Reconciler(desk).once()
@@ -228,6 +233,10 @@ def open_connections(
         context = VenueContext(name, workspace.var, workspace.settings_file, read_only or not allowed)
         connections[name] = Connection(open_venue(context, table), driver)
     return connections
+
+
+def _say_read_only() -> None:
+    log.warning("venue.read_only", reason='mode = "live", but not run --live: exchanges are looked at, not traded on')
 
 
 def _adopt(settings: Settings, desk: Desk, optimizer: Optimizer, watcher: Watcher) -> None:

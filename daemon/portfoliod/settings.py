@@ -7,7 +7,9 @@ of a file's errors are told at once.
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -20,6 +22,10 @@ from portfoliod.errors import SettingsError
 from portfoliod.planning import Thresholds
 from portfoliod.risk import Limits
 
+ALLOCATORS = ("slope_std", "equal", "inverse_vol", "hrp")
+ALLOCATOR_GROUP = "portfoliod.allocators"
+"""The entry points of packages that register another one."""
+VENUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 Table = TypeVar("Table", bound=msgspec.Struct)
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -128,6 +134,7 @@ def load_settings(path: Path) -> Settings:
             raise SettingsError(
                 f"[venues.{name}] names no driver", where=str(path), mend='add a line such as: driver = "paper"'
             )
+    _check_names(settings, str(path))
     if settings.default_venue not in venues:
         raise SettingsError(
             "default_venue is not one of the venues",
@@ -136,6 +143,26 @@ def load_settings(path: Path) -> Settings:
             mend=f"name one of: {', '.join(sorted(venues))}",
         )
     return msgspec.structs.replace(settings, venues=venues)
+
+
+def _check_names(settings: Settings, where: str) -> None:
+    """Refuse names that only somebody who uses them would find wrong."""
+    for name in settings.venues:
+        if VENUE_NAME.fullmatch(name) is None:
+            mend = "letters, digits, dashes and underscores"
+            raise SettingsError("not a venue's name", where=f"{where}  venues", found=repr(name), mend=mend)
+    allocator = settings.optimizer.allocator
+    if allocator in ALLOCATORS:
+        return
+    installed = {entry.name for entry in importlib.metadata.entry_points(group=ALLOCATOR_GROUP)}
+    if allocator not in installed:
+        known = dict.fromkeys((*ALLOCATORS, *installed))
+        raise SettingsError(
+            f"unknown allocator{_nearest(allocator, known)}",
+            where=f"{where}  optimizer.allocator",
+            found=allocator,
+            mend=f"write one of: {', '.join(sorted(known))}",
+        )
 
 
 def thresholds(settings: Settings) -> Thresholds:

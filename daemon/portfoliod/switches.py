@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from portfoliod.workspace import Workspace, write_atomically
+from portfoliod.workspace import Workspace, create_atomically, write_atomically
 
 FLATTEN = "flatten"
 """A later line of var/HALT with this word: managed positions are closed too."""
@@ -36,7 +36,13 @@ class HaltSwitch:
             lines.append(FLATTEN)
         try:
             self._workspace.var.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._workspace.halt_file, "".join(f"{line}\n" for line in lines).encode())
+            content = "".join(f"{line}\n" for line in lines).encode()
+            if flatten:
+                write_atomically(self._workspace.halt_file, content)
+            else:
+                create_atomically(self._workspace.halt_file, content)
+        except FileExistsError:
+            return  # somebody halted meanwhile, perhaps to flatten: that stands
         except OSError:
             self._in_memory = lines[0]
             with contextlib.suppress(OSError):

@@ -166,6 +166,21 @@ def _unreadable(error: OSError, shown: str) -> FileRejected:
     )
 
 
+def create_atomically(path: Path, content: bytes) -> None:
+    """Create a file, whole, where there is none.
+
+    Raises:
+        FileExistsError: there is one; it is as it was.
+        OSError: nothing was created.
+    """
+    whole = path.with_name(f".{path.name}.{os.getpid()}.{id(content)}.tmp")
+    try:
+        write_atomically(whole, content)
+        os.link(whole, path)
+    finally:
+        whole.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, content: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
     """Replace a file so that a reader sees the old content or the new one, whole.
 

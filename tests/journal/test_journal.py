@@ -284,7 +284,11 @@ def test_client_ids_are_unique_and_follow_from_workspace_and_number(path: Path) 
                 ids.append(intent.client_id)
 
     async def never_journaled(journal: Journal) -> None:
-        assert [journal.next_client_id(BTC, 0.0) for _ in range(3)] == [(101, third[0]), (102, third[1]), (103, third[2])]
+        assert [journal.next_client_id(BTC, 0.0) for _ in range(3)] == [
+            (101, third[0]),
+            (102, third[1]),
+            (103, third[2]),
+        ]
 
     async def peek(journal: Journal) -> None:
         third.extend(journal.next_client_id(BTC, 0.0)[1] for _ in range(3))

@@ -186,14 +186,11 @@ def test_a_failed_optimization_leaves_the_file_says_why_and_heals(files: Files) 
         until(lambda: daemon.status()["problems"] == [])
 
 
-def test_an_unknown_allocator_is_refused_and_the_weights_in_force_stay(files: Files) -> None:
-    files.settings('[optimizer]\nallocator = "slope_sd"\n' + flat_market(files))
-    files.portfolio({"one": 0.5})
-    files.stats("one", rising(1))
-    files.state("one", 1.0)
-    with Daemon(files.root) as daemon:
-        assert "slope_std" in daemon.wait_for("weights.refused")["found"]
-        until_positions(files.root, BTC="0.100")
+def test_an_unknown_allocator_does_not_start(files: Files) -> None:
+    files.settings('[optimizer]\nallocator = "slope_sd"\n')
+    ended = run_command(files.root, "run", "--once")
+    assert ended.returncode == 78
+    assert "slope_std" in ended.stderr
 
 
 def test_the_users_keys_stay_and_target_vol_and_lookback_of_the_file_are_in_force(files: Files) -> None:

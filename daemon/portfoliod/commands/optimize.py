@@ -72,9 +72,11 @@ def optimize_now(
             problem.what, where=problem.where, found=problem.found, kept="nothing was written", mend=problem.mend
         )
     if not intake.histories:
+        broken = [f"{problem.where}: {problem.what}" for problem in intake.problems.values()]
         raise AllocationError(
             "no strategy has daily returns",
             where=workspace.shown(workspace.strategies),
+            found="\n         ".join(broken),
             kept="nothing was written",
             mend="let a strategy write stats.json; portfoliod new NAME makes one that does",
         )

@@ -12,7 +12,7 @@ from portfoliod.errors import UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import ZERO, Decision, Key, MarketRules, Side
-from portfoliod.planning import Leg, plan
+from portfoliod.planning import FLATTENED, Leg, plan
 from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.risk import Circumstances, Refusal, check
 from portfoliod.service import open_connections
@@ -117,6 +117,7 @@ class _Rehearsal:
             except (UnknownSymbol, VenueUnreachable) as error:
                 self._skip(decision.key, decision.quantity, f"{error.what}: {error.found}")
         self._orders.sort(key=lambda order: (not order.reduce_only, order.venue, order.symbol))
+        notes += [f"{problem.where}: {problem.what}; {problem.kept}" for problem in self._intake.problems.values()]
         return Preview(1, self._orders, self._skipped, round(float(self._turnover), 6), notes)
 
     async def _decisions(self) -> tuple[list[Decision], list[str]]:
@@ -173,6 +174,8 @@ class _Rehearsal:
             return
         if not planned.legs and planned.difference != 0:
             self._skip(key, planned.difference, planned.reason)
+        if self._halt.flattening() and decision.quantity != 0:
+            self._skip(key, decision.quantity - position, FLATTENED)
         for leg in planned.legs:
             now = Circumstances(
                 position=position,

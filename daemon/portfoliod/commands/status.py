@@ -17,14 +17,23 @@ from portfoliod.switches import HaltSwitch
 from portfoliod.workspace import Workspace
 
 
+def daemon_status(workspace: Workspace) -> Status | None:
+    """Return what the running daemon says of itself, None where none runs or it has not said anything yet."""
+    pid = holder(workspace.lock_file)
+    if pid is None:
+        return None
+    with suppress(OSError, msgspec.DecodeError):
+        status = msgspec.json.decode(workspace.status_file.read_bytes(), type=Status)
+        if status.pid == pid:
+            return status
+    return None
+
+
 def current_status(workspace: Workspace, settings: Settings) -> Status:
     """Return what the running daemon says of itself, or what the files and the journal say where none runs."""
-    pid = holder(workspace.lock_file)
-    if pid is not None:
-        with suppress(OSError, msgspec.DecodeError):
-            status = msgspec.json.decode(workspace.status_file.read_bytes(), type=Status)
-            if status.pid == pid:
-                return status
+    running = daemon_status(workspace)
+    if running is not None:
+        return running
     journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
     intake = Intake(workspace, journal, settings.risk.max_position)
     intake.read_all()

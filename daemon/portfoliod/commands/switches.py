@@ -68,7 +68,7 @@ def _wait_until_flat(workspace: Workspace, settings: Settings) -> list[str]:
         still = [
             row.symbol
             for row in status.markets
-            if row.status is not Standing.IN_STEP or (row.position != "0" and row.reason != LESS_THAN_A_STEP)
+            if row.status is not Standing.IN_STEP or (row.position != "0" and LESS_THAN_A_STEP not in row.reason)
         ]
         fresh = (found := signature(workspace.status_file)) is not None and found.modified_ns / 1e9 > since
         if (fresh and not still and status.state == "halted") or time.monotonic() > deadline or status.state == "down":
@@ -135,7 +135,7 @@ def _require_halt(workspace: Workspace) -> None:
             "var/HALT cannot be written",
             where=str(workspace.halt_file),
             kept="the daemon is not halted",
-            mend=f"free the disk or mend var/; or stop the daemon, process {holder(workspace.lock_file)}",
+            mend="free the disk, mend var/, or run it as the daemon's user",
         )
 
 

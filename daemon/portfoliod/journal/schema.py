@@ -110,6 +110,8 @@ def reading(path: Path, mend: str = "restore a backup; never delete it while pos
     try:
         yield
     except (OSError, sqlite3.Error, ValueError, ArithmeticError, msgspec.DecodeError) as error:
+        if "readonly" in str(error):
+            mend = "run it as the user that the daemon runs as, or free the disk"
         raise _failed(path, str(error), mend) from error
 
 

@@ -74,9 +74,8 @@ class Connection:
                 self.failed(error)
             except PortfoliodError:
                 raise
-            except Exception as error:  # a driver's mistake must not end the other venues
-                log.exception("venue.failed", venue=self.venue.name)
-                self.failed(VenueUnreachable("the driver failed", found=repr(error)))
+            except Exception as error:  # noqa: BLE001 - a driver's mistake must not end the other venues
+                self.failed(driver_failed(self.venue.name, error))
             if time.monotonic() - started > LONGEST_PAUSE:
                 pause = 1.0
             self.connected = False
@@ -106,7 +105,12 @@ class Connection:
 
     async def read_equity(self) -> Decimal:
         """Return the account's equity, and remember it."""
-        equity = await self.venue.equity()
+        try:
+            equity = await self.venue.equity()
+        except PortfoliodError:
+            raise
+        except Exception as error:
+            raise driver_failed(self.venue.name, error) from error
         if not equity.is_finite():
             raise VenueUnreachable("the equity is not a number", where=f"venue {self.venue.name}", found=str(equity))
         self.equity = equity
@@ -130,4 +134,15 @@ def resolve(connections: Mapping[str, Connection], venue: str, text: str) -> str
         )
     if not connection.known:
         raise VenueUnreachable("its markets are not known yet", where=f"venue {venue}")
-    return connection.venue.resolve(text)
+    try:
+        return connection.venue.resolve(text)
+    except PortfoliodError:
+        raise
+    except Exception as error:
+        raise driver_failed(venue, error) from error
+
+
+def driver_failed(venue: str, error: Exception) -> VenueUnreachable:
+    """Return what a driver's mistake is to the daemon: no answer, and a traceback in the log."""
+    log.error("venue.failed", venue=venue, exc_info=error)
+    return VenueUnreachable("the driver failed", where=f"venue {venue}", found=repr(error))

@@ -10,9 +10,9 @@ from functools import partial
 
 import structlog
 
-from portfoliod.errors import UnknownSymbol, VenueError, VenueUnreachable
+from portfoliod.errors import KeysRefused, PortfoliodError, UnknownSymbol, VenueError, VenueUnreachable
 from portfoliod.model import ZERO, Decision, Key, PortfolioConfig, Problem
-from portfoliod.reconciler.connection import Connection, resolve
+from portfoliod.reconciler.connection import Connection, driver_failed, resolve
 from portfoliod.reconciler.desk import Desk
 from portfoliod.targets import Wanted, ascribed_anew, changed, decide, sizing_venues, wanted
 
@@ -91,6 +91,9 @@ class Decider:
         try:
             price = await self._price(connection, want)
             rules = connection.venue.rules(want.key.symbol)
+        except KeysRefused as error:
+            self.desk.keys_refused(error)
+            return None
         except (VenueError, UnknownSymbol) as error:
             fields = {"venue": want.key.venue, "symbol": want.key.symbol, "reason": error.what}
             self._say(place, error.what, "target.refused", **fields)
@@ -115,7 +118,12 @@ class Decider:
             raise
 
     async def _fresh_price(self, connection: Connection, symbol: str) -> Decimal:
-        price = await connection.venue.price(symbol)
+        try:
+            price = await connection.venue.price(symbol)
+        except PortfoliodError:
+            raise
+        except Exception as error:
+            raise driver_failed(connection.venue.name, error) from error
         age = time.monotonic() - price.at
         if not price.value.is_finite() or price.value <= 0:
             raise VenueUnreachable("the price is not positive", where=symbol, found=str(price.value))
@@ -149,6 +157,9 @@ class Decider:
                 return None
             try:
                 total += await connection.read_equity()
+            except KeysRefused as error:
+                self.desk.keys_refused(error)
+                return None
             except VenueError as error:
                 connection.failed(error)
                 return None

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import structlog
 
+from portfoliod.errors import KeysRefused
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import Decision, Key
@@ -75,6 +76,10 @@ class Desk:
         """Halt, and say so."""
         self.halt.trip(reason)
         self.note_halt()
+
+    def keys_refused(self, error: KeysRefused) -> None:
+        """Halt, because a venue does not accept its keys."""
+        self.trip(f"keys refused: {error.where or error.what}")
 
     def note_halt(self) -> None:
         """Say that the daemon is halted, or not any more, when that changes."""

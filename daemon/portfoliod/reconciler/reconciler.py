@@ -46,7 +46,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as self._tasks:
             for connection in self.desk.connections.values():
                 self._tasks.create_task(
-                    connection.run(self.look_at_everything, self.happened, self.keys_refused),
+                    connection.run(self.look_at_everything, self.happened, self.desk.keys_refused),
                     name=f"venue {connection.venue.name}",
                 )
             self._tasks.create_task(self._resync_forever(), name="resync")
@@ -89,10 +89,6 @@ class Reconciler:
         """Take in that the daemon was halted or resumed, or a key unlocked: look at everything."""
         self.desk.note_halt()
         self.look_at_everything()
-
-    def keys_refused(self, error: KeysRefused) -> None:
-        """Halt, because a venue does not accept its keys."""
-        self.desk.trip(f"keys refused: {error.where or error.what}")
 
     async def happened(self, venue: str, event: VenueEvent) -> None:
         """Take in an event of a venue's streams."""
@@ -188,6 +184,9 @@ class Reconciler:
         for name, connection in self.desk.connections.items():
             try:
                 equity = await connection.read_equity() if connection.known else None
+            except KeysRefused as error:
+                self.desk.keys_refused(error)
+                equity = None
             except VenueError as error:
                 connection.failed(error)
                 equity = None

@@ -13,7 +13,7 @@ import structlog
 
 from portfoliod.errors import JournalFailed, KeysRefused, OrderRefused, UnknownSymbol, VenueError, VenueUnreachable
 from portfoliod.model import ZERO, Decision, Intent, IntentStatus, Key, Lock, MarketRules
-from portfoliod.planning import Leg, nearest_step, plan
+from portfoliod.planning import FLATTENED, Leg, nearest_step, plan
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.orders import Orders
@@ -114,7 +114,7 @@ class Worker:
             except OrderRefused as error:
                 look = self._came_to_nothing(error.what)
             except KeysRefused as error:
-                self._desk.trip(f"keys refused: {error.where or error.what}")
+                self._desk.keys_refused(error)
                 look = Look(Standing.UNKNOWN, error.what, self._back_off())
             except (VenueError, UnknownSymbol) as error:
                 if isinstance(error, VenueUnreachable):
@@ -155,18 +155,13 @@ class Worker:
         for intent in self._journal.unresolved(self.key):
             if self._desk.halted() and not intent.reduce_only:
                 await self._venue.cancel(self.key.symbol, intent.client_id)
-            before = self._expected()
             status = await self._orders.resolve(intent)
             if not status.terminal:
                 return Look(Standing.UNKNOWN, f"order {intent.client_id} is not resolved yet", self._back_off())
             self.touch()
-            if self._expected() == before:
+            if await self._journal.filled(intent) == 0:
                 return self._came_to_nothing(f"order {intent.client_id} was not filled: {status}")
         return None
-
-    def _expected(self) -> Decimal | None:
-        book = self._journal.books.get(self.key)
-        return None if book is None else book.expected
 
     def _came_to_nothing(self, reason: str) -> Look:
         """Return the look after an order that moved nothing: another one only after a while."""
@@ -234,7 +229,8 @@ class Worker:
             return Look(Standing.UNKNOWN, planned.reason, self._back_off())
         if not planned.legs:
             self._failures, self._not_before, self._in_parts, self.refused_by = 0, 0.0, 0, ""
-            return Look(Standing.IN_STEP, planned.reason)
+            waits = decision.quantity != 0 and self._desk.halt.flattening()
+            return Look(Standing.IN_STEP, f"{FLATTENED}; {planned.reason}" if waits else planned.reason)
         leg = self._checked(planned.legs[0], decision, position, rules)
         if isinstance(leg, Refusal):
             again = AFTER_REFUSED_BY_RATE if leg.limit == "max_orders_per_minute" else None
@@ -320,7 +316,6 @@ class Worker:
             reason=leg.reason,
         )
         self.last = Look(Standing.WORKING, leg.reason)
-        before = self._expected()
         status = await self._orders.send(number, intent, lambda: self._obsolete(leg, decision, version))
         if status is None:
             return Look(Standing.WORKING, "not sent", None if self._desk.stopping else NOW)
@@ -329,7 +324,7 @@ class Worker:
             return Look(Standing.UNKNOWN, "the outcome of an order is not known", NOW)
         if not status.terminal:
             return Look(Standing.WORKING, leg.reason, self._back_off())
-        if self._expected() == before:
+        if await self._journal.filled(intent) == 0:
             return self._came_to_nothing(f"order {client_id} was not filled: {status}")
         return Look(Standing.WORKING, leg.reason, NOW)
 

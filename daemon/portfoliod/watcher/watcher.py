@@ -27,8 +27,13 @@ from portfoliod.workspace import Signature, Workspace, signature
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-DEBOUNCE_MS, STEP_MS = 20, 3
-"""watchfiles looks every step and reports when a step brought nothing new: one to two steps after a change."""
+DEBOUNCE_MS = 40
+BUSY_STEP_MS, QUIET_STEP_MS = 3, 12
+"""watchfiles looks every step and reports when a step brought nothing new: one to two steps after a change.
+
+Each look wakes the processor, so steps are short only while changes come.
+"""
+QUIET_SECONDS = 5.0
 SCAN_SECONDS = 5.0
 GRACE_SECONDS = 10.0
 """How long a strategy may be gone before `on_removed = "close"` retires it."""
@@ -58,6 +63,8 @@ class Watcher:
         self._seen: dict[Path, Signature | None] = {}
         self._gone: dict[str, float] = {}
         self._stop_watching = asyncio.Event()
+        self._changed_at = time.monotonic()
+        self._busy = True
         self._scanning = asyncio.Lock()
         self._blind = ""
         self._tasks: asyncio.TaskGroup
@@ -75,6 +82,8 @@ class Watcher:
             self._tasks.create_task(self._follow(), name="watchfiles")
             while True:
                 await asyncio.sleep(SCAN_SECONDS)
+                if self._busy and time.monotonic() - self._changed_at > QUIET_SECONDS:
+                    self._stop_watching.set()
                 await self._scan_in_spite_of_all()
 
     async def _follow(self) -> None:
@@ -95,8 +104,9 @@ class Watcher:
             await asyncio.sleep(min(LONGEST_PAUSE, 2.0**failures))
 
     async def _watch(self) -> None:
-        """Pass on what watchfiles tells, until a folder that it watches is another one."""
+        """Pass on what watchfiles tells, until a folder that it watches is another one, or its step does not suit."""
         self._stop_watching = stop = asyncio.Event()
+        self._busy = time.monotonic() - self._changed_at <= QUIET_SECONDS
         workspace = self._workspace
         workspace.create()
         folders = (workspace.strategies, workspace.config, workspace.var, *sorted(self._last.links))
@@ -104,7 +114,7 @@ class Watcher:
             *folders,
             watch_filter=_Names(workspace),
             debounce=DEBOUNCE_MS,
-            step=STEP_MS,
+            step=BUSY_STEP_MS if self._busy else QUIET_STEP_MS,
             rust_timeout=0,  # with a timeout it now and then clears what it has just been told
             stop_event=stop,
         )
@@ -112,9 +122,12 @@ class Watcher:
         self._tasks.create_task(self._scan_in_spite_of_all(), name="scan beside a new watch")
         async with contextlib.aclosing(changes):
             async for batch in changes:
+                self._changed_at = time.monotonic()
                 with contextlib.suppress(JournalFailed):
                     await self._notice_deleted({Path(path) for change, path in batch if change is Change.deleted})
                     await self._notice({Path(path) for _, path in batch})
+                if not self._busy:
+                    return
 
     async def _notice_deleted(self, paths: set[Path]) -> None:
         """Let the name of a retired folder that is gone be new, even if another one has its inode at once."""
@@ -149,6 +162,10 @@ class Watcher:
             if str(error) != self._blind:
                 self._blind = str(error)
                 log.error("watch.failed", reason=str(error), kept="the last good content of every file")
+
+    async def _scan_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._scan_in_spite_of_all()
 
     async def scan(self) -> None:
         """Find what changed since the last scan, by names and signatures, and read it."""
@@ -193,18 +210,23 @@ class Watcher:
                 log.info("strategy.added", strategy=name)
         for name in sorted(known - now.strategies - self._gone.keys()):
             self._gone[name] = time.monotonic()
+            if self.retire_removed:
+                self._tasks.create_task(self._scan_after(GRACE_SECONDS), name=f"grace of {name}")
             log.warning(
                 "strategy.removed",
                 strategy=name,
                 kept="its last good state and stats stay in force",
                 mend=f"put the folder back, or: portfoliod retire {name}",
             )
+        await self._retire_after_grace()
+        self._show_gone()
+
+    async def _retire_after_grace(self) -> None:
         for name, since in list(self._gone.items()):
             if self.retire_removed and time.monotonic() - since >= GRACE_SECONDS:
                 retirement = Retirement(name, None)
                 await self._journal.retire(retirement, time.time())
                 self._forget(retirement)
-        self._show_gone()
 
     def _show_gone(self) -> None:
         problems = self._intake.problems
