@@ -40,9 +40,8 @@ class HaltSwitch:
             if flatten:
                 write_atomically(self._workspace.halt_file, content)
             else:
-                create_atomically(self._workspace.halt_file, content)
-        except FileExistsError:
-            return  # somebody halted meanwhile, perhaps to flatten: that stands
+                with contextlib.suppress(FileExistsError):  # somebody halted meanwhile, perhaps to flatten: that stands
+                    create_atomically(self._workspace.halt_file, content)
         except OSError:
             self._in_memory = lines[0]
             with contextlib.suppress(OSError):
