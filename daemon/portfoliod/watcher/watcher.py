@@ -28,7 +28,7 @@ from portfoliod.workspace import Signature, Workspace, signature
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 DEBOUNCE_MS = 40
-BUSY_STEP_MS, QUIET_STEP_MS = 3, 8
+BUSY_STEP_MS, QUIET_STEP_MS = 3, 5
 """watchfiles looks every step and reports when a step brought nothing new: one to two steps after a change.
 
 Each look wakes the processor, so steps are short only while changes come.
