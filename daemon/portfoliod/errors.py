@@ -58,12 +58,6 @@ class AllocationError(PortfoliodError):
     """No trustworthy weights can be computed. The optimizer leaves the configuration in force as it is."""
 
 
-class NotRunning(PortfoliodError):
-    """The command needs a running daemon. Nothing was done."""
-
-    exit_code = 3
-
-
 class LockHeld(PortfoliodError):
     """Another process works in this workspace. This one exits."""
 

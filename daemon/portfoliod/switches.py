@@ -28,7 +28,7 @@ class HaltSwitch:
         return self._workspace.halted() and FLATTEN in self._lines()[1:]
 
     def trip(self, reason: str, *, flatten: bool = False) -> None:
-        """Halt. Where the file cannot be created the halt holds in memory until this process ends."""
+        """Halt. Where the file cannot be created the halt holds in memory until `write_out` can put it there."""
         if self._workspace.halted() and (self.flattening() or not flatten):
             return
         lines = [self.reason() or " ".join(reason.split()) or "no reason given"]

@@ -80,7 +80,7 @@ def unlock(workspace: Workspace, symbol: str) -> str:
     """Lift the locks of a symbol and say which.
 
     Raises:
-        UsageError: nothing of that name is locked.
+        PortfoliodError: nothing of that name is locked.
     """
     wanted = _letters(symbol)
 
@@ -106,7 +106,7 @@ def retire(workspace: Workspace, name: str) -> str:
     """Take a strategy out for good and say so.
 
     Raises:
-        UsageError: there is no such strategy.
+        PortfoliodError: there is no such strategy.
     """
     folder = workspace.strategies / name
     found = signature(folder) if STRATEGY_NAME.fullmatch(name) else None

@@ -124,7 +124,7 @@ def _refuse_orphans(path: Path) -> None:
 
 def _open(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-    # Used by one thread at a time; the module's own check would tie it to the one that opened it.
+    # The writing thread and the loop share it: SQLite serialises them, Python's own check would forbid it.
     connection = sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
