@@ -80,6 +80,18 @@ class VenueUnreachable(VenueError):
     exit_code = 75
 
 
+class VenuePaused(VenueUnreachable):
+    """The venue asks to be left alone. The daemon waits for `seconds`, then reads again."""
+
+    def __init__(self, what: str, *, seconds: float, where: str = "", found: str = "") -> None:
+        super().__init__(what, where=where, found=found)
+        self.seconds = seconds
+
+
+class VenueStopped(VenueError):
+    """The account is not what it was when the daemon started. Nothing is sent there until it is again."""
+
+
 class KeysRefused(VenueError):
     """The venue does not accept the keys. The daemon halts."""
 

@@ -134,6 +134,7 @@ class Intent(msgspec.Struct, frozen=True):
     side: Side
     quantity: Decimal
     reduce_only: bool
+    """It may only bring the position nearer to zero. Whether the venue is told so is for its driver to know."""
     decision: int
     at: float
     reason: str
@@ -162,6 +163,13 @@ class Fill(msgspec.Struct, frozen=True):
     def signed(self) -> Decimal:
         """The quantity with the sign of its side."""
         return self.quantity * self.side.sign
+
+    @property
+    def moved(self) -> Decimal:
+        """What it did to the position: in a spot market a fee that is taken in the base currency comes off it."""
+        symbol = self.key.symbol
+        fee = self.fee if ":" not in symbol and self.fee_currency == symbol.partition("/")[0] else ZERO
+        return self.signed - fee
 
 
 class Book(msgspec.Struct, frozen=True):

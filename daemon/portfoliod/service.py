@@ -230,7 +230,8 @@ def open_connections(
     for name, table in settings.venues.items():
         driver = str(table["driver"])
         allowed = driver == "paper" or (settings.mode == "live" and live)
-        context = VenueContext(name, workspace.var, workspace.settings_file, read_only or not allowed)
+        ledger = settings.reconciler.position_source == "ledger"
+        context = VenueContext(name, workspace.var, workspace.settings_file, read_only or not allowed, ledger)
         connections[name] = Connection(open_venue(context, table), driver)
     return connections
 

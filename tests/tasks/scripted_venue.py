@@ -24,7 +24,7 @@ from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.worker import Worker
 from portfoliod.settings import load_settings
 from portfoliod.switches import HaltSwitch
-from portfoliod.venues import OrderReport, PositionMoved, Positions, Price, VenueEvent
+from portfoliod.venues import Inspection, OrderReport, PositionMode, PositionMoved, Positions, Price, VenueEvent
 from portfoliod.workspace import Workspace
 from tests.harness.workspace import Files
 
@@ -39,6 +39,9 @@ class ScriptedVenue:
     """An account that fills every order at once, unless told otherwise."""
 
     absence_grace = 0.0
+    snapshot_lag = 0.0
+    finds_orders = True
+    position_mode: PositionMode = "one_way"
 
     def __init__(self, name: str = "main") -> None:
         self.name = name
@@ -54,6 +57,7 @@ class ScriptedVenue:
         """What a method raises for a symbol, or for the symbol "" where it takes none."""
         self.price_is_asked: Callable[[], None] = lambda: None
         self.equity_reads = 0
+        self.paused = 0.0
         self.asked_newer_than: list[float] = []
 
     async def connect(self) -> None:
@@ -102,12 +106,24 @@ class ScriptedVenue:
         self._raise("place", intent.key.symbol)
         return (self.answers.popleft() if self.answers else self.filled)(intent)
 
-    async def cancel(self, symbol: str, client_id: str) -> None:
+    async def cancel(self, intent: Intent) -> None:
         """Let the order be."""
 
-    async def find(self, symbol: str, _client_id: str) -> OrderReport | None:
+    def pause(self) -> float:
+        """Return how long the venue wants to be left alone."""
+        return self.paused
+
+    async def verify(self) -> None:
+        """Look whether the account is what it was."""
+        self._raise("verify")
+
+    async def inspect(self) -> Inspection:
+        """Find nothing."""
+        return Inspection()
+
+    async def find(self, intent: Intent) -> OrderReport | None:
         """Return the next of what is to be found."""
-        self._raise("find", symbol)
+        self._raise("find", intent.key.symbol)
         return self.found.popleft() if self.found else None
 
     async def events(self) -> AsyncIterator[VenueEvent]:

@@ -59,20 +59,21 @@ class Stage:
         snapshot = await self.venue.positions(time.monotonic())
         return snapshot.quantities.get(self.symbol, ZERO)
 
-    async def settled(self, report: OrderReport) -> OrderReport:
+    async def settled(self, intent: Intent, report: OrderReport) -> OrderReport:
         """Return what an order has come to, once it is final."""
         deadline = time.monotonic() + PATIENCE
         while not (report.status.terminal and sum(fill.quantity for fill in report.fills) == report.filled):
             assert time.monotonic() < deadline, f"the order never became final: {report}"
             await asyncio.sleep(0.02)
-            found = await self.venue.find(self.symbol, report.client_id)
+            found = await self.venue.find(intent)
             assert found is not None, "an order that was taken is not known any more"
             report = found
         return report
 
     async def trade(self, signed: Decimal, *, reduce_only: bool = False) -> OrderReport:
         """Send an order for a signed quantity and return what it came to."""
-        return await self.settled(await self.venue.place(self.intent(signed, reduce_only=reduce_only)))
+        intent = self.intent(signed, reduce_only=reduce_only)
+        return await self.settled(intent, await self.venue.place(intent))
 
     def intent(self, signed: Decimal, *, reduce_only: bool = False, client_id: str | None = None) -> Intent:
         """Return an order for a signed quantity, under an id of its own unless one is given."""
@@ -198,7 +199,7 @@ class VenueContract:
         """Each fill carries the order's id, key and side, a price near the market's, a fee and the fee's currency."""
         for signed in (stage.quantity, -stage.quantity):
             intent = stage.intent(signed)
-            report = await stage.settled(await stage.venue.place(intent))
+            report = await stage.settled(intent, await stage.venue.place(intent))
             price = await stage.venue.price(stage.symbol)
             assert report.client_id == intent.client_id
             assert report.fills
@@ -222,9 +223,9 @@ class VenueContract:
     async def test_a_client_id_never_trades_twice(self, stage: Stage) -> None:
         """The same intent sent again returns the order that it became the first time, and nothing is traded."""
         intent = stage.intent(stage.quantity)
-        first = await stage.settled(await stage.venue.place(intent))
+        first = await stage.settled(intent, await stage.venue.place(intent))
         for _ in range(3):
-            again = await stage.settled(await stage.venue.place(intent))
+            again = await stage.settled(intent, await stage.venue.place(intent))
             assert again.status is first.status
             assert again.filled == first.filled
             assert [fill.trade_id for fill in again.fills] == [fill.trade_id for fill in first.fills]
@@ -235,9 +236,9 @@ class VenueContract:
         """Not even when it is sent by several at once."""
         intent = stage.intent(stage.quantity)
         reports = await asyncio.gather(*(stage.venue.place(intent) for _ in range(4)))
-        trades = {fill.trade_id for report in reports for fill in (await stage.settled(report)).fills}
+        trades = {fill.trade_id for report in reports for fill in (await stage.settled(intent, report)).fills}
         assert await stage.position() == stage.quantity
-        found = await stage.venue.find(stage.symbol, intent.client_id)
+        found = await stage.venue.find(intent)
         assert found is not None
         assert {fill.trade_id for fill in found.fills} == trades
 
@@ -247,7 +248,7 @@ class VenueContract:
         await stage.trade(stage.quantity)
         intent = stage.intent(-2 * stage.quantity, reduce_only=True)
         with contextlib.suppress(OrderRefused):
-            report = await stage.settled(await stage.venue.place(intent))
+            report = await stage.settled(intent, await stage.venue.place(intent))
             assert report.filled <= stage.quantity
         assert 0 <= await stage.position() <= stage.quantity
 
@@ -290,7 +291,7 @@ class VenueContract:
                 await stage.venue.place(intent)
             assert caught.value.what, name
             assert stage.symbol in caught.value.where, name
-            found = await stage.venue.find(stage.symbol, intent.client_id)
+            found = await stage.venue.find(intent)
             assert found is None or found.filled == 0, name
         assert await stage.position() == 0
 
@@ -306,9 +307,10 @@ class VenueContract:
     @on_stage
     async def test_find_returns_the_report_with_its_fills(self, stage: Stage) -> None:
         """Looking an order up says what placing it said."""
-        reports = [await stage.trade(signed) for signed in (stage.quantity, -stage.quantity)]
-        for report in reports:
-            found = await stage.venue.find(stage.symbol, report.client_id)
+        for signed in (stage.quantity, -stage.quantity):
+            intent = stage.intent(signed)
+            report = await stage.settled(intent, await stage.venue.place(intent))
+            found = await stage.venue.find(intent)
             assert found is not None
             assert (found.client_id, found.status, found.filled) == (report.client_id, report.status, report.filled)
             assert _by_trade(found.fills) == _by_trade(report.fills)
@@ -316,15 +318,16 @@ class VenueContract:
     @on_stage
     async def test_find_returns_none_for_an_unknown_id(self, stage: Stage) -> None:
         """An id that was never sent is not known."""
-        assert await stage.venue.find(stage.symbol, uuid.uuid4().hex[:28]) is None
+        assert await stage.venue.find(stage.intent(stage.quantity)) is None
 
     @on_stage
     async def test_cancelling_a_finished_order_is_harmless(self, stage: Stage) -> None:
         """A cancellation that comes too late, or for an order that never was, changes nothing and raises nothing."""
-        report = await stage.trade(stage.quantity)
-        await stage.venue.cancel(stage.symbol, report.client_id)
-        await stage.venue.cancel(stage.symbol, uuid.uuid4().hex[:28])
-        found = await stage.venue.find(stage.symbol, report.client_id)
+        intent = stage.intent(stage.quantity)
+        report = await stage.settled(intent, await stage.venue.place(intent))
+        await stage.venue.cancel(intent)
+        await stage.venue.cancel(stage.intent(stage.quantity))
+        found = await stage.venue.find(intent)
         assert found is not None
         assert (found.status, found.filled) == (report.status, report.filled)
         assert await stage.position() == stage.quantity
@@ -363,7 +366,7 @@ class VenueContract:
     async def test_a_new_instance_finds_everything_where_it_was(self, stage: Stage) -> None:
         """Closing and opening the account changes neither positions nor orders, and an id still trades only once."""
         intent = stage.intent(stage.quantity)
-        report = await stage.settled(await stage.venue.place(intent))
+        report = await stage.settled(intent, await stage.venue.place(intent))
         equity = await stage.venue.equity()
         price = (await stage.venue.price(stage.symbol)).value
         await stage.venue.close()
@@ -372,7 +375,7 @@ class VenueContract:
             held = (await again.positions(time.monotonic())).quantities.get(stage.symbol, ZERO)
             assert held == stage.quantity
             assert again.resolve(stage.forms[0]) == stage.symbol
-            found = await again.find(stage.symbol, intent.client_id)
+            found = await again.find(intent)
             assert found is not None
             assert (found.status, found.filled) == (report.status, report.filled)
             assert _by_trade(found.fills) == _by_trade(report.fills)
@@ -399,6 +402,17 @@ class VenueContract:
         assert words.strip()
         assert "\n" not in words
         assert stage.venue.absence_grace >= 0
+        assert stage.venue.snapshot_lag >= 0
+
+    @on_stage
+    async def test_an_account_that_nobody_touched_is_still_what_it_was(self, stage: Stage) -> None:
+        """A look at the account's mode and markets finds nothing, a pause is not asked for, an inspection is fine."""
+        await stage.venue.verify()
+        assert stage.venue.pause() == 0
+        assert stage.venue.position_mode in {"one_way", "hedge", None}
+        inspection = await stage.venue.inspect()
+        assert inspection.fine
+        assert not inspection.problems
 
 
 def _by_trade(fills: Sequence[Fill]) -> dict[str, Fill]:

@@ -246,7 +246,7 @@ def test_an_order_is_durable_the_moment_place_returned(tmp_path: Path) -> None:
 
     async def scenario(accounts: Accounts) -> None:
         venue = await accounts.open({})
-        found = await venue.find("ETH/USDT:USDT", "killed")
+        found = await venue.find(order("0.25", client_id="killed"))
         assert found is not None
         assert [fill.trade_id for fill in found.fills] == [process.stdout.strip()]
         assert (await venue.positions(time.monotonic())).quantities == {"ETH/USDT:USDT": Decimal("0.25")}
@@ -261,7 +261,7 @@ def test_a_look_writes_nothing_where_there_is_no_account(tmp_path: Path) -> None
         venue = await accounts.open({"balance": 777}, read_only=True)
         assert await venue.equity() == 777
         assert (await venue.positions(time.monotonic())).quantities == {}
-        assert await venue.find("ETH/USDT:USDT", "one") is None
+        assert await venue.find(order("0.25")) is None
         assert (await venue.price("ETH/USDT:USDT")).value > 0
         await venue.close()
         assert list(tmp_path.iterdir()) == []
@@ -285,7 +285,7 @@ def test_a_look_beside_a_daemon_sees_its_account_and_changes_nothing(tmp_path: P
             looking = await accounts.open({}, read_only=True)
             held = await looking.positions(time.monotonic())
             assert held.quantities == {"ETH/USDT:USDT": Decimal("0.25")}
-            assert await looking.find("ETH/USDT:USDT", "one") is not None
+            assert await looking.find(order("0.25")) is not None
             await looking.close()
             assert {name: raw for name, raw in content().items() if raw} == before
 
@@ -336,7 +336,7 @@ def test_an_account_that_breaks_later_is_unreachable(tmp_path: Path) -> None:
         reads: list[Callable[[], Awaitable[object]]] = [
             lambda: venue.positions(time.monotonic()),
             venue.equity,
-            lambda: venue.find("ETH/USDT:USDT", "one"),
+            lambda: venue.find(order("0.25")),
             lambda: venue.place(order("0.25", client_id="two")),
         ]
         for read in reads:

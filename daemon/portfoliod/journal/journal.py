@@ -221,7 +221,7 @@ class Journal:
         for fill in fills:
             book = self.books.get(fill.key)
             if book is not None:
-                self.books[fill.key] = msgspec.structs.replace(book, expected=book.expected + fill.signed)
+                self.books[fill.key] = msgspec.structs.replace(book, expected=book.expected + fill.moved)
 
     async def _flush(self) -> None:
         while self._waiting:

@@ -202,7 +202,7 @@ class Store:
         if added:
             book = self.book(fill.key)
             if book is not None:
-                self.put_expected(fill.key, book.expected + fill.signed)
+                self.put_expected(fill.key, book.expected + fill.moved)
         return bool(added)
 
     def filled(self, key: Key, client_id: str) -> Decimal:

@@ -70,7 +70,7 @@ class Orders:
             VenueUnreachable: nothing is known yet.
         """
         first = self._first_asked.setdefault(intent.client_id, time.monotonic())
-        report = await self._venue.find(intent.key.symbol, intent.client_id)
+        report = await self._venue.find(intent)
         if report is not None:
             return await self._record(intent, report, "order.resolved")
         seen = intent.status is IntentStatus.WORKING

@@ -154,7 +154,7 @@ class Worker:
         """Find out what became of orders that are not final, and return the look that ends here where one is not."""
         for intent in self._journal.unresolved(self.key):
             if self._desk.halted() and not intent.reduce_only:
-                await self._venue.cancel(self.key.symbol, intent.client_id)
+                await self._venue.cancel(intent)
             status = await self._orders.resolve(intent)
             if not status.terminal:
                 return Look(Standing.UNKNOWN, f"order {intent.client_id} is not resolved yet", self._back_off())
@@ -309,8 +309,7 @@ class Worker:
             key=self.key,
             side=leg.side,
             quantity=leg.quantity,
-            # The ledger's position is not the account's: the venue would measure the flag against the wrong one.
-            reduce_only=leg.reduce_only and self._desk.settings.reconciler.position_source == "venue",
+            reduce_only=leg.reduce_only,
             decision=decision.number,
             at=at,
             reason=leg.reason,

@@ -6,7 +6,10 @@ A venue is one module that implements `Venue`, one line in `BUILT_IN` or an entr
 
 from portfoliod.venues.protocol import (
     Filled,
+    Inspection,
+    Liquidated,
     OrderReport,
+    PositionMode,
     PositionMoved,
     Positions,
     Price,
@@ -19,7 +22,10 @@ from portfoliod.venues.registry import open_venue
 
 __all__ = [
     "Filled",
+    "Inspection",
+    "Liquidated",
     "OrderReport",
+    "PositionMode",
     "PositionMoved",
     "Positions",
     "Price",

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
-from portfoliod.model import Fill, Intent, IntentStatus, MarketRules
+from portfoliod.model import Fill, Intent, IntentStatus, MarketRules, Problem
+
+PositionMode = Literal["one_way", "hedge"]
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -57,7 +59,22 @@ class Reconnected(msgspec.Struct, frozen=True):
     """The stream was away; what happened meanwhile never appears on it: look at everything."""
 
 
-VenueEvent = Filled | PositionMoved | Reconnected
+class Liquidated(msgspec.Struct, frozen=True):
+    """The venue closed or cut a position by itself."""
+
+    symbol: str
+    what: str
+    """liquidation | auto-deleveraging, and what the venue said of it."""
+
+
+VenueEvent = Filled | PositionMoved | Reconnected | Liquidated
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """What `check --online` has to say of an account."""
+
+    fine: Sequence[str] = ()
+    problems: Sequence[Problem] = ()
 
 
 class VenueContext(msgspec.Struct, frozen=True):
@@ -69,15 +86,26 @@ class VenueContext(msgspec.Struct, frozen=True):
     settings_file: Path
     """For errors."""
     read_only: bool
-    """Look, but neither trade nor write: a command beside a running daemon."""
+    """Look, but neither trade nor write: a command beside a running daemon, or an exchange without `--live`."""
+    ledger: bool = False
+    """Only what this daemon bought is managed: the account may hold more, so the venue must not measure reduce-only."""
 
 
 class Venue(Protocol):
-    """One account. Every method but `resolve`, `rules` and `describe` may raise VenueUnreachable or KeysRefused."""
+    """One account. Every coroutine may raise VenueUnreachable, VenueStopped or KeysRefused."""
 
     name: str
     absence_grace: float
     """Seconds after which an order that the venue does not know can no longer appear."""
+    snapshot_lag: float
+    """Seconds after a fill for which a snapshot of the positions may not show it yet."""
+    finds_orders: bool
+    """Whether `find` can tell that there is no such order. Where it cannot, the position decides."""
+
+    @property
+    def position_mode(self) -> PositionMode | None:
+        """How the account keeps long and short in a market, None where it is not known or means nothing."""
+        ...
 
     async def connect(self) -> None:
         """Load the markets and prove the keys. Called again after a failure."""
@@ -127,12 +155,28 @@ class Venue(Protocol):
         """
         ...
 
-    async def cancel(self, symbol: str, client_id: str) -> None:
-        """Ask for an order's cancellation. What came of it is for `find` to say."""
+    async def cancel(self, intent: Intent) -> None:
+        """Ask for an order's cancellation. What came of it is for `find` to say; an unknown order is no error."""
         ...
 
-    async def find(self, symbol: str, client_id: str) -> OrderReport | None:
-        """Return what the venue knows of an order by its client order id, None where it does not know it now."""
+    async def find(self, intent: Intent) -> OrderReport | None:
+        """Return what the venue knows of an order, None where it does not know it now."""
+        ...
+
+    def pause(self) -> float:
+        """Return for how many seconds the venue asked to be left alone, 0 where it did not."""
+        ...
+
+    async def verify(self) -> None:
+        """Look whether the account and its markets are still what they were. Called at every resync.
+
+        Raises:
+            VenueStopped: the account changed in a way in which orders would be guesses.
+        """
+        ...
+
+    async def inspect(self) -> Inspection:
+        """Return what a person should know of the keys, their permissions, the clock and the account."""
         ...
 
     def events(self) -> AsyncIterator[VenueEvent]:

@@ -15,7 +15,17 @@ from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Side
 from portfoliod.settings import NotNegative, Positive, read_table
 from portfoliod.venues.paper.account import Account
 from portfoliod.venues.paper.feed import Feed, open_feed
-from portfoliod.venues.protocol import Filled, OrderReport, Positions, Price, Venue, VenueContext, VenueEvent
+from portfoliod.venues.protocol import (
+    Filled,
+    Inspection,
+    OrderReport,
+    PositionMode,
+    Positions,
+    Price,
+    Venue,
+    VenueContext,
+    VenueEvent,
+)
 from portfoliod.venues.symbols import Directory, Listing
 
 MIN_NOTIONAL = Decimal(5)
@@ -50,6 +60,9 @@ class PaperVenue:
     """An account in var/paper-NAME.db. Opening it anew finds everything where it was."""
 
     absence_grace = 0.0
+    snapshot_lag = 0.0
+    finds_orders = True
+    position_mode: PositionMode = "one_way"
 
     def __init__(self, context: VenueContext, settings: PaperSettings) -> None:
         self.name = context.name
@@ -131,7 +144,7 @@ class PaperVenue:
         """Fill a market order whole, or refuse it. An id that the account knows returns the order that bears it."""
         if self._context.read_only:
             raise self._refused(intent, "this is only a look", "a read-only venue")
-        known = await self.find(intent.key.symbol, intent.client_id)
+        known = await self.find(intent)
         if known is not None:
             return known
         quantity = self._accepted(intent)
@@ -163,15 +176,26 @@ class PaperVenue:
         self._events.put_nowait(Filled(fill))
         return OrderReport(intent.client_id, IntentStatus.DONE, quantity, [fill])
 
-    async def cancel(self, symbol: str, client_id: str) -> None:
+    async def cancel(self, intent: Intent) -> None:
         """Do nothing: no order of this venue is ever still working."""
 
-    async def find(self, symbol: str, client_id: str) -> OrderReport | None:  # noqa: ARG002 - the id is enough here
-        """Return the order that bears a client order id."""
-        order = self._account.order(client_id)
+    async def find(self, intent: Intent) -> OrderReport | None:
+        """Return the order that bears the intent's client order id."""
+        order = self._account.order(intent.client_id)
         if order is None:
             return None
-        return OrderReport(client_id, order.status, order.filled, self._account.fills(client_id))
+        return OrderReport(intent.client_id, order.status, order.filled, self._account.fills(intent.client_id))
+
+    def pause(self) -> float:
+        """Return 0: nobody asks for a pause."""
+        return 0.0
+
+    async def verify(self) -> None:
+        """Do nothing: nobody else changes the account."""
+
+    async def inspect(self) -> Inspection:
+        """Return what there is."""
+        return Inspection(fine=[f"a paper account, {self.describe()}"])
 
     async def events(self) -> AsyncIterator[VenueEvent]:
         """Yield the fills of this process's orders."""
@@ -197,14 +221,15 @@ class PaperVenue:
             raise self._refused(intent, "the quantity is not on the step", f"{quantity}, step {rules.step}")
         if quantity < rules.min_quantity:
             raise self._refused(intent, "below the minimum quantity", f"{quantity} of {rules.min_quantity}")
-        if intent.reduce_only and held * intent.side.sign >= 0:
+        flagged = intent.reduce_only and not self._context.ledger
+        if flagged and held * intent.side.sign >= 0:
             raise self._refused(intent, "reduce-only, and there is nothing to reduce", f"position {held}")
-        if intent.reduce_only and not rules.spot:
+        if flagged and not rules.spot:
             quantity = min(quantity, abs(held))
         if rules.spot and intent.side is Side.SELL and quantity > held:
             raise self._refused(intent, "insufficient balance", f"{held} held")
         notional = quantity * self._price(intent.key.symbol)
-        if notional < rules.min_notional and not (intent.reduce_only and rules.reduce_only_exempt):
+        if notional < rules.min_notional and not (flagged and rules.reduce_only_exempt):
             raise self._refused(intent, "below the minimum notional", f"{notional:.2f} of {rules.min_notional}")
         return quantity
 
