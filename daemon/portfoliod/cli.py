@@ -234,14 +234,19 @@ def new(context: Context, name: str) -> None:
 
 
 @cli.command()
+@click.option("--online", is_flag=True, help="Connect the venues too, read-only: keys, clock, markets, equity.")
 @json_option
 @click.pass_obj
-def check(context: Context, *, as_json: bool) -> None:
+def check(context: Context, *, online: bool, as_json: bool) -> None:
     """Settings, files, permissions, venues: every problem with its mend."""
+    import structlog
+
     from portfoliod.commands import render
     from portfoliod.commands.check import check_workspace
 
-    result = check_workspace(context.workspace())
+    # What drivers log could hold keys and would mix with the JSON; the findings say it, redacted.
+    structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
+    result = check_workspace(context.workspace(), online=online)
     render.show(result, as_json=as_json, table=render.findings)
     raise SystemExit(result.exit_code)
 

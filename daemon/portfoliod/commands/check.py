@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import stat
+import os
+from collections.abc import Mapping
 
 import msgspec
 
+from portfoliod.commands.accounts import Account, rewritten
+from portfoliod.credentials import Credentials, find_credentials, places, read_file, variable_prefix
 from portfoliod.errors import PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
-from portfoliod.model import Problem
-from portfoliod.reconciler.connection import Connection, resolve
+from portfoliod.model import ZERO, Problem
+from portfoliod.reconciler.connection import resolve
 from portfoliod.service import open_connections
 from portfoliod.settings import Settings, load_settings
 from portfoliod.workspace import Workspace
+
+VENUE_SECONDS = 30.0
+"""How long a venue has for everything that `--online` asks of it."""
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -26,45 +32,70 @@ class Findings(msgspec.Struct, frozen=True):
     exit_code: int
 
 
-def check_workspace(workspace: Workspace) -> Findings:
-    """Return what is right and what is wrong with a workspace, and the exit code that says it."""
-    fine: list[str] = []
-    problems: list[Problem] = []
+def check_workspace(
+    workspace: Workspace,
+    *,
+    online: bool = False,
+    environment: Mapping[str, str] = os.environ,
+    seconds: float = VENUE_SECONDS,
+) -> Findings:
+    """Return what is right and what is wrong with a workspace, and the exit code that says it.
+
+    Args:
+        workspace: what to check; nothing in it is changed.
+        online: connect every venue too, read-only.
+        environment: where credentials are looked for first.
+        seconds: how long a venue has for its answers.
+    """
+    report = _Report(workspace)
     try:
         settings = load_settings(workspace.settings_file)
     except SettingsError as error:
-        return Findings(1, fine, [_problem(error)], error.exit_code)
-    fine.append(
-        f"settings: {workspace.shown(workspace.settings_file) if workspace.settings_file.exists() else 'all defaults'}"
-    )
-    problems += _permissions(workspace)
-    exit_code = 0
+        report.refused(error)
+        return report.findings()
+    settings_file = workspace.settings_file
+    report.fine.append(f"settings: {workspace.shown(settings_file) if settings_file.exists() else 'all defaults'}")
+    try:
+        read_file(workspace.config / "credentials.toml", private=True)
+    except SettingsError as error:
+        # Whether anything needs the file is not known yet: the exit code of bad settings comes with a venue's keys.
+        report.add(_problem(error), exit_code=1)
     try:
         intake = _read(workspace, settings)
-        fine += _sentences(intake)
-        problems += asyncio.run(_venues(workspace, settings, intake, fine))
-        problems += intake.problems.values()
-    except SettingsError as error:
-        problems.append(_problem(error))
-        exit_code = error.exit_code
+        report.fine += _sentences(intake)
+        accounts = _open(report, settings, environment)
+        asyncio.run(_look(report, settings, intake, accounts, online=online, seconds=seconds))
+        for problem in intake.problems.values():
+            report.add(problem, exit_code=1)
     except PortfoliodError as error:
-        problems.append(_problem(error))
-    return Findings(1, fine, problems, exit_code or (1 if problems else 0))
+        report.refused(error)
+    return report.findings()
 
 
-def _permissions(workspace: Workspace) -> list[Problem]:
-    credentials = workspace.config / "credentials.toml"
-    if not credentials.exists() or not stat.S_IMODE(credentials.stat().st_mode) & 0o077:
-        return []
-    return [
-        Problem(
-            "others can read the credentials",
-            where=workspace.shown(credentials),
-            found=stat.filemode(credentials.stat().st_mode),
-            kept="they are refused",
-            mend=f"chmod 600 {workspace.shown(credentials)}",
-        )
-    ]
+class _Report:
+    """What was found so far."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.fine: list[str] = []
+        self._problems: list[Problem] = []
+        self._exit_code = 0
+
+    def add(self, problem: Problem, exit_code: int) -> None:
+        """Add a problem, once, with the paths as they are seen from the workspace's root."""
+        shown = rewritten(problem, lambda text: text.replace(f"{self.workspace.root}/", ""))
+        if shown not in self._problems:
+            self._problems.append(shown)
+        # 78 settings, 77 keys, 75 unreachable, 1 anything else: the largest is to be mended first.
+        self._exit_code = max(self._exit_code, exit_code)
+
+    def refused(self, error: PortfoliodError) -> None:
+        """Add an error, with its exit code."""
+        self.add(_problem(error), error.exit_code)
+
+    def findings(self) -> Findings:
+        """Return the whole."""
+        return Findings(1, self.fine, self._problems, self._exit_code)
 
 
 def _read(workspace: Workspace, settings: Settings) -> Intake:
@@ -87,40 +118,137 @@ def _sentences(intake: Intake) -> list[str]:
     return fine
 
 
-async def _venues(workspace: Workspace, settings: Settings, intake: Intake, fine: list[str]) -> list[Problem]:
-    """Look at the venues that need no network, and whether they have what the strategies name."""
-    problems = []
-    connections = open_connections(workspace, settings, live=False, read_only=True)
-    for name, connection in connections.items():
-        if connection.driver == "paper":
-            try:
-                await connection.venue.connect()
-            except SettingsError as error:
-                problems.append(_problem(error))
-                continue
-            connection.known = True
-            fine.append(f"venue {name}: {connection.venue.describe()}")
-    problems += _markets(settings, intake, connections)
-    for connection in connections.values():
-        if connection.known:
-            await connection.venue.close()
-    return problems
+def _open(report: _Report, settings: Settings, environment: Mapping[str, str]) -> dict[str, Account]:
+    """Return the venues whose settings and credentials fit, not connected yet; each one's misfit is its own."""
+    accounts = {}
+    keys: dict[str, Credentials] = {}
+    for name, table in settings.venues.items():
+        alone = msgspec.structs.replace(settings, venues={name: table})
+        try:
+            credentials = None if table["driver"] == "paper" else _credentials(report, name, table, environment)
+            connection = open_connections(report.workspace, alone, live=False, read_only=True)[name]
+        except SettingsError as error:
+            report.refused(error)
+            continue
+        accounts[name] = Account(connection, credentials)
+        if credentials is not None:
+            keys[name] = credentials
+    _find_shared(report, keys)
+    return accounts
 
 
-def _markets(settings: Settings, intake: Intake, connections: dict[str, Connection]) -> list[Problem]:
-    problems = []
+def _credentials(
+    report: _Report, name: str, table: Mapping[str, object], environment: Mapping[str, str]
+) -> Credentials | None:
+    """Return a venue's credentials, None where its driver may do without.
+
+    Raises:
+        SettingsError: they cannot be used, or an exchange has none.
+    """
+    credentials = find_credentials(name, report.workspace.config / "credentials.toml", environment)
+    if credentials is not None:
+        report.fine.append(f"venue {name}: {', '.join(credentials.given())} from {credentials.source}")
+    elif table["driver"] == "ccxt":
+        raise SettingsError(
+            "the venue has no credentials",
+            where=f"venue {name}",
+            kept="it is not connected",
+            mend=f"put them into the first of these that suits: {places(name)}",
+        )
+    return credentials
+
+
+def _find_shared(report: _Report, keys: Mapping[str, Credentials]) -> None:
+    """Report venues that get the keys of each other, since their names become the same variable's."""
+    readers: dict[str, list[str]] = {}
+    for name, credentials in keys.items():
+        if credentials.source.startswith(f"${variable_prefix(name)}_"):
+            readers.setdefault(credentials.source, []).append(name)
+    for source, names in readers.items():
+        if len(names) > 1:
+            problem = Problem(
+                "venues share their keys",
+                where=f"venues {', '.join(names)}",
+                found=f"{source} is read by each",
+                mend="rename one of them in portfoliod.toml, or give the keys by credentials.toml",
+            )
+            report.add(problem, exit_code=1)
+
+
+async def _look(
+    report: _Report,
+    settings: Settings,
+    intake: Intake,
+    accounts: dict[str, Account],
+    *,
+    online: bool,
+    seconds: float,
+) -> None:
+    """Look at the venues, offline at those that need no network, and whether they have what the strategies name."""
+    looked_at = [account for account in accounts.values() if online or account.connection.driver == "paper"]
+    try:
+        await asyncio.gather(*(account.look(online=online, seconds=seconds) for account in looked_at))
+        for account in looked_at:
+            report.fine += account.fine
+            for problem, exit_code in account.problems:
+                report.add(problem, exit_code)
+        found = _markets(report, settings, intake, accounts)
+        if online:
+            report.fine += found
+            _compare_capital(report, settings, intake, accounts)
+    finally:
+        await asyncio.gather(*(account.connection.venue.close() for account in accounts.values()))
+
+
+def _markets(report: _Report, settings: Settings, intake: Intake, accounts: Mapping[str, Account]) -> list[str]:
+    """Report the markets that strategies name and their venue does not have; return a sentence for each other one."""
+    connections = {name: account.connection for name, account in accounts.items()}
     routes = {} if intake.portfolio is None else intake.portfolio.exchanges
+    found = []
     for name, state in sorted(intake.states.items()):
+        venue = routes.get(name, settings.default_venue)
+        if venue in settings.venues and venue not in connections:
+            continue  # its settings were refused
         for symbol in state.positions:
             try:
-                resolve(connections, routes.get(name, settings.default_venue), symbol)
+                found.append(f"strategy {name}: {symbol} is {resolve(connections, venue, symbol)} on {venue}")
             except UnknownSymbol as error:
                 kept = "what the strategy held stays in force; the others go on"
                 where = f"strategies/{name}/state.json  {error.where}"
-                problems.append(Problem(error.what, where=where, found=error.found, kept=kept, mend=error.mend))
+                problem = Problem(error.what, where=where, found=error.found, kept=kept, mend=error.mend)
+                report.add(problem, exit_code=1)
             except VenueUnreachable:
                 continue
-    return problems
+    return found
+
+
+def _compare_capital(report: _Report, settings: Settings, intake: Intake, accounts: Mapping[str, Account]) -> None:
+    """Report an account_value that is more than the venues which the strategies trade on are worth together."""
+    portfolio = intake.portfolio
+    if portfolio is None:
+        return
+    weighted = [name for name in intake.strategies() if portfolio.weights.get(name)]
+    traded = weighted or intake.strategies()
+    venues = sorted({portfolio.exchanges.get(name, settings.default_venue) for name in traded})
+    equities = [accounts[venue].equity if venue in accounts else None for venue in venues]
+    known = [equity for equity in equities if equity is not None]
+    if not known or len(known) < len(equities):
+        return
+    total = sum(known, ZERO)
+    worth = f"the equity of {' and '.join(venues)}, {total:,.2f}"
+    if settings.capital == "equity":
+        report.fine.append(f"capital: {worth}")
+    elif portfolio.account_value is not None and portfolio.account_value > total:
+        problem = Problem(
+            "account_value is larger than the accounts are worth",
+            where="config/portfolio_config.json  $.account_value",
+            found=f"{portfolio.account_value:,.2f}; {worth}",
+            kept="targets are sized with account_value",
+            mend=f'write "account_value": {total:.2f} or less, or set capital = "equity" in portfoliod.toml',
+        )
+        report.add(problem, exit_code=1)
+    elif portfolio.account_value is not None:
+        report.fine.append(f"capital: account_value {portfolio.account_value:,.2f}, within {worth}")
 
 
 def _problem(error: PortfoliodError) -> Problem:

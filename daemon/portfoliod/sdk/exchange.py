@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import ccxt  # type: ignore[import-untyped]
+import ccxt
 import numpy as np
 
 from portfoliod.errors import UnknownSymbol, UsageError, VenueError, VenueUnreachable

@@ -99,8 +99,11 @@ class Venue(Protocol):
     """Seconds after which an order that the venue does not know can no longer appear."""
     snapshot_lag: float
     """Seconds after a fill for which a snapshot of the positions may not show it yet."""
-    finds_orders: bool
-    """Whether `find` can tell that there is no such order. Where it cannot, the position decides."""
+
+    @property
+    def finds_orders(self) -> bool:
+        """Whether `find` can tell that there is no such order. Where it cannot, the position decides."""
+        ...
 
     @property
     def position_mode(self) -> PositionMode | None:

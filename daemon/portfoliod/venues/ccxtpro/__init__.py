@@ -1,0 +1,24 @@
+"""Exchanges through ccxt.pro: one account each.
+
+ccxt is imported when a venue is opened, never before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from portfoliod.credentials import find_credentials
+from portfoliod.settings import read_table
+from portfoliod.venues.ccxtpro.settings import CcxtSettings
+from portfoliod.venues.protocol import Venue, VenueContext
+
+
+def open_ccxt(context: VenueContext, table: Mapping[str, object]) -> Venue:
+    """Return a venue on an exchange; see `portfoliod.venues.registry.Opener`."""
+    from portfoliod.venues.ccxtpro.venue import CcxtVenue
+
+    where = str(context.settings_file)
+    settings = read_table(table, CcxtSettings, where=where, prefix=f"venues.{context.name}.")
+    credentials = find_credentials(context.name, context.settings_file.with_name("credentials.toml"), os.environ)
+    return CcxtVenue(context, settings, credentials)

@@ -1,0 +1,141 @@
+"""Making the ccxt client of a venue. The import takes half a second and 55 MB, so only this driver does it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from portfoliod.credentials import Credentials
+from portfoliod.errors import SettingsError
+from portfoliod.venues.ccxtpro.dialects import dialect_of
+from portfoliod.venues.ccxtpro.settings import CcxtSettings
+
+PING_MILLISECONDS = 3000
+"""A socket that is open but silent is noticed after two of these."""
+CREDENTIALS = {
+    "apiKey": "api_key",
+    "secret": "secret",
+    "password": "password",
+    "uid": "uid",
+    "walletAddress": "wallet_address",
+    "privateKey": "private_key",
+}
+NEVER = ("apiKey", "secret", "password", "uid", "walletAddress", "privateKey", "token", "login", "twofa")
+"""Options that belong into the credentials."""
+
+
+def make_client(settings: CcxtSettings, credentials: Credentials | None, where: str) -> Any:
+    """Return a client of the exchange: with websockets where ccxt.pro covers it, else without.
+
+    Raises:
+        SettingsError: ccxt does not know the exchange, or cannot take the options.
+    """
+    kind = exchange_class(settings.exchange, f"{where}.exchange")
+    if secret := next((name for name in NEVER if name in settings.options), None):
+        raise SettingsError(
+            "credentials do not belong into portfoliod.toml",
+            where=f"{where}.options.{secret}",
+            mend="put them into config/credentials.toml or the environment",
+        )
+    logging.getLogger("ccxt.base.exchange").setLevel(logging.WARNING)  # below that it logs requests with their keys
+    configuration = _merged(_defaults(settings, kind), settings.options)
+    if credentials is not None:
+        configuration |= {
+            theirs: value for theirs, ours in CREDENTIALS.items() if (value := getattr(credentials, ours)) is not None
+        }
+    try:
+        client = kind(configuration)
+        if settings.sandbox:
+            client.set_sandbox_mode(True)
+    except Exception as error:
+        raise SettingsError(
+            f"ccxt cannot make a client of {settings.exchange}",
+            where=where,
+            found=f"{type(error).__name__}: {error}",
+            mend="mend `options` and `sandbox`",
+        ) from error
+    client.has["fetchCurrencies"] = False  # a private request, and nothing here needs it
+    _know_all_errors(client, settings)
+    return client
+
+
+def exchange_class(exchange: str, where: str) -> Any:
+    """Return ccxt's class for an exchange id.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    streaming = importlib.import_module("ccxt.pro")
+    plain = importlib.import_module("ccxt.async_support")
+    for module in (streaming, plain):
+        if exchange in module.exchanges:
+            return getattr(module, exchange)
+    import difflib
+
+    near = difflib.get_close_matches(exchange, [*streaming.exchanges, *plain.exchanges], n=3)
+    raise SettingsError(
+        "ccxt does not know this exchange",
+        where=where,
+        found=exchange,
+        mend=f"write one of ccxt's ids, such as {', '.join(dict.fromkeys(near)) or 'binanceusdm, okx, bybit'}",
+    )
+
+
+def _defaults(settings: CcxtSettings, kind: Any) -> dict[str, object]:
+    stream = {"fetchPositionsSnapshot": False, "awaitPositionsSnapshot": False}
+    options: dict[str, object] = {
+        "defaultType": settings.market_type,
+        "watchPositions": stream,
+        "maxRetriesOnFailure": 0,  # a retried order is a second order
+        "adjustForTimeDifference": False,  # measured by us, at each resync
+        **dialect_of(settings.exchange).options,
+    }
+    if settings.market_type != "spot":
+        options["defaultSubType"] = "inverse" if settings.quote == "USD" else "linear"
+        options["defaultSettle"] = settings.quote
+    if settings.margin_mode is not None:
+        options["defaultMarginMode"] = settings.margin_mode
+    types = _market_types(settings, kind)
+    if types:
+        options["fetchMarkets"] = {"types": types}
+    return {
+        "enableRateLimit": True,
+        "newUpdates": False,
+        "timeout": int(settings.timeout_seconds * 1000),
+        "streaming": {"keepAlive": PING_MILLISECONDS},
+        "options": options,
+    }
+
+
+def _market_types(settings: CcxtSettings, kind: Any) -> list[str] | None:
+    """Return which kinds of market to load, in the words that the exchange's class has for them; None: all."""
+    known = _types_of(kind)
+    wanted = ["spot"] if settings.market_type == "spot" else ["swap", "future", "contract", "linear", "inverse"]
+    types = [name for name in known if name in wanted]
+    return types if types and types != known else None
+
+
+def _types_of(kind: Any) -> list[str]:
+    described = kind().describe()["options"].get("fetchMarkets")
+    types = described.get("types") if isinstance(described, Mapping) else None
+    return list(types) if isinstance(types, list) else []
+
+
+def _know_all_errors(client: Any, settings: CcxtSettings) -> None:
+    """Let binance's errors be told apart on every host: ccxt picks their table by the production url."""
+    if not client.id.startswith("binance"):
+        return
+    kind = "spot" if settings.market_type == "spot" else client.options.get("defaultSubType", "linear")
+    particular = client.exceptions.get(kind, {}).get("exact", {})
+    client.exceptions["exact"] = {**client.exceptions.get("exact", {}), **particular}
+
+
+def _merged(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """Return two tables merged deeply; where both have a value that is no table, the upper one."""
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        merged[name] = _merged(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+    return merged

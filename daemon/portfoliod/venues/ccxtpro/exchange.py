@@ -1,0 +1,175 @@
+"""The border to ccxt: one client, asked through one door, and every failure sorted before it goes further."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import ccxt
+import structlog
+
+from portfoliod.errors import KeysRefused, VenueError, VenuePaused, VenueUnreachable
+from portfoliod.venues.ccxtpro.budget import budget_of
+from portfoliod.venues.ccxtpro.dialects import dialect_of
+from portfoliod.venues.ccxtpro.outcomes import Outcome, outcome_of
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+PAUSE_SECONDS = 10.0
+"""After a refusal for rate that does not say how long."""
+BAN_SECONDS = 60.0
+LONGEST_PAUSE = 3600.0
+BANNED_UNTIL = re.compile(r"banned until (\d{13})")
+
+
+class OrderAbsent(Exception):
+    """The exchange does not know the order that was asked for."""
+
+
+class Exchange:
+    """A ccxt client. `client` is for what cannot fail or is not a request; requests go through `read`."""
+
+    def __init__(self, client: Any, venue: str, redact: Callable[[str], str]) -> None:
+        self.client = client
+        self.venue = venue
+        self.dialect = dialect_of(client.id)
+        self._redact = redact
+        self._paused_until = 0.0
+        self._confirming = asyncio.Lock()
+        client.throttle = budget_of(client).take
+        client.on_rest_response = self._on_response
+
+    def has(self, method: str) -> bool:
+        """Return whether the exchange itself offers a method, by ccxt's camel-case name."""
+        return self.client.has.get(method) is True
+
+    def pause(self) -> float:
+        """Return for how many seconds the exchange asked to be left alone."""
+        return max(0.0, self._paused_until - time.monotonic())
+
+    async def read(self, method: str, *arguments: object) -> Any:
+        """Return what a method of the client answers. It may be asked again: nothing that trades comes through here.
+
+        Raises:
+            OrderAbsent: it asked for an order that the exchange does not know.
+            VenuePaused: the exchange wants to be left alone; nothing was asked.
+            KeysRefused: certain, after a second refusal.
+            VenueUnreachable: anything else.
+        """
+        self.check_pause()
+        try:
+            return await getattr(self.client, method)(*arguments)
+        except Exception as error:
+            outcome = outcome_of(self.client.id, error)
+            if outcome is Outcome.CLOCK and method != "load_time_difference":
+                return await self._read_with_the_right_clock(method, *arguments)
+            raise await self.failure(error, outcome, method) from error
+
+    async def _read_with_the_right_clock(self, method: str, *arguments: object) -> Any:
+        await self.set_clock()
+        try:
+            return await getattr(self.client, method)(*arguments)
+        except Exception as error:
+            raise await self.failure(error, outcome_of(self.client.id, error), method) from error
+
+    async def failure(self, error: Exception, outcome: Outcome, method: str) -> VenueError | OrderAbsent:
+        """Return what a read's failure is to the daemon; an exchange that asked for it gets its pause."""
+        if outcome is Outcome.ABSENT:
+            return OrderAbsent(self.said(error))
+        if outcome is Outcome.LATER:
+            self.leave_alone(PAUSE_SECONDS)
+            return self.paused()
+        if outcome is Outcome.KEYS and await self.keys_are_refused():
+            return self.keys_refused(error)
+        return VenueUnreachable(
+            f"{method.replace('_', ' ')}: no usable answer", where=f"venue {self.venue}", found=self.said(error)
+        )
+
+    def check_pause(self) -> None:
+        """Raise VenuePaused while the exchange wants to be left alone."""
+        if self.pause() > 0:
+            raise self.paused()
+
+    def paused(self) -> VenuePaused:
+        """Return the error that says how long the pause still is."""
+        seconds = self.pause()
+        return VenuePaused(
+            "the exchange asks for a pause", seconds=seconds, where=f"venue {self.venue}", found=f"{seconds:.0f} s"
+        )
+
+    def leave_alone(self, seconds: float) -> None:
+        """Ask nothing for so long, unless the pause is longer already."""
+        if self.pause() == 0:
+            self._paused_until = time.monotonic() + min(seconds, LONGEST_PAUSE)
+
+    async def keys_are_refused(self) -> bool:
+        """Return whether a second private request is refused for its keys too: one refusal may be a hiccup."""
+        async with self._confirming:
+            try:
+                await self.client.fetch_balance()
+            except Exception as error:  # noqa: BLE001 - only this one answer matters
+                return outcome_of(self.client.id, error) is Outcome.KEYS
+            return False
+
+    def keys_refused(self, error: Exception) -> KeysRefused:
+        """Return the error that halts the daemon."""
+        return KeysRefused(
+            f"{self.client.id} does not accept the keys",
+            where=f"venue {self.venue}",
+            found=self.said(error),
+            kept="nothing more is sent; positions stay as they are",
+            mend="mend the key or its permissions (portfoliod check --online), then: portfoliod resume",
+        )
+
+    async def set_clock(self) -> None:
+        """Measure how far our clock is from the exchange's, so that requests carry the exchange's time."""
+        if not self.has("fetchTime") or "timeDifference" not in self.client.options:
+            return
+        try:
+            self.client.options["timeDifference"] = await self.clock_offset()
+        except Exception as error:  # noqa: BLE001 - the old offset stays
+            log.debug("clock.unknown", venue=self.venue, error=self.said(error))
+
+    async def clock_offset(self) -> int:
+        """Return by how many milliseconds our clock is ahead of the exchange's."""
+        theirs = int(await self.client.fetch_time())
+        # From when it was sent: it may have waited for the budget before.
+        return int((self.client.lastRestRequestTimestamp + self.client.milliseconds()) // 2 - theirs)
+
+    def said(self, error: BaseException) -> str:
+        """Return an error's text, without credentials and not longer than a line."""
+        text = self._redact(f"{type(error).__name__}: {error}")
+        return text if len(text) <= 300 else f"{text[:300]}…"
+
+    def _on_response(self, *response: Any) -> Any:
+        """Note a pause that a reply asks for, whatever becomes of its body."""
+        code, _, _, _, headers, body = response[:6]
+        if code in {418, 429}:
+            self.leave_alone(_asked_for(headers, body, BAN_SECONDS if code == 418 else PAUSE_SECONDS))
+        return body.strip() if isinstance(body, str) else body
+
+
+def _asked_for(headers: Any, body: object, default: float) -> float:
+    until = BANNED_UNTIL.search(body) if isinstance(body, str) else None
+    if until is not None:
+        return max(1.0, int(until[1]) / 1000 - time.time())
+    value = next((value for name, value in dict(headers or {}).items() if name.lower() == "retry-after"), None)
+    try:
+        return max(1.0, float(value)) if value is not None else default
+    except ValueError:
+        return default
+
+
+def decimal(value: object) -> Decimal | None:
+    """Return a number of ccxt's as Decimal: its floats are parsed from texts, and print as these."""
+    if value is None or value == "" or isinstance(value, bool):
+        return None
+    number = Decimal(str(value))
+    return number if number.is_finite() else None
+
+
+__all__ = ["Exchange", "OrderAbsent", "ccxt", "decimal"]

@@ -1,0 +1,134 @@
+"""The markets of an exchange: their names, their rules, and quantities in its units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+import msgspec
+
+from portfoliod.errors import OrderRefused, UnknownSymbol
+from portfoliod.model import ZERO, Intent, MarketRules
+from portfoliod.venues.ccxtpro.exchange import ccxt, decimal
+from portfoliod.venues.symbols import Directory, Listing
+
+ONE = Decimal(1)
+
+
+class Market(msgspec.Struct, frozen=True):
+    """One market, and what one unit of an order's amount is."""
+
+    listing: Listing
+    rules: MarketRules
+    unit: Decimal
+    """The quantity of one unit of amount: a linear contract's size in the base currency; else 1."""
+
+    def quantity(self, amount: Decimal) -> Decimal:
+        """Return an amount in the exchange's units as a quantity."""
+        return amount * self.unit
+
+    def amount(self, intent: Intent) -> str:
+        """Return an order's quantity in the exchange's units.
+
+        Raises:
+            OrderRefused: it does not lie on the exchange's step, or is below its minimum.
+        """
+        if intent.quantity <= 0 or intent.quantity % self.rules.step != 0:
+            raise _refused(intent, "the quantity is not on the step", f"{intent.quantity}, step {self.rules.step}")
+        if intent.quantity < self.rules.min_quantity:
+            raise _refused(intent, "below the minimum quantity", f"{intent.quantity} of {self.rules.min_quantity}")
+        return f"{(intent.quantity / self.unit).normalize():f}"
+
+
+class Markets:
+    """All markets that an exchange lists now."""
+
+    def __init__(self, venue: str, client: Any, market_type: str, quote: str) -> None:
+        self.venue = venue
+        self._by_symbol = {market.listing.symbol: market for market in _markets(client)}
+        listings = [market.listing for market in self._by_symbol.values()]
+        self.directory = Directory(venue, listings, market_type, quote)
+
+    def __getitem__(self, symbol: str) -> Market:
+        """Return a market by its unified symbol.
+
+        Raises:
+            UnknownSymbol: it is not listed any more.
+        """
+        if symbol not in self._by_symbol:
+            raise UnknownSymbol("the market is not listed any more", where=f"venue {self.venue}", found=symbol)
+        return self._by_symbol[symbol]
+
+    def __len__(self) -> int:
+        return len(self._by_symbol)
+
+    def get(self, symbol: str) -> Market | None:
+        """Return a market, None where it is not listed."""
+        return self._by_symbol.get(symbol)
+
+    def spot(self, quote: str) -> Mapping[str, Market]:
+        """Return the spot markets against a quote currency by their base currency."""
+        return {
+            market.listing.base: market
+            for market in self._by_symbol.values()
+            if market.listing.kind == "spot" and market.listing.quote == quote
+        }
+
+    def changes_since(self, before: Markets) -> Iterator[tuple[str, MarketRules, MarketRules]]:
+        """Yield symbol, old and new rules of the markets whose rules are not what they were."""
+        for symbol, market in self._by_symbol.items():
+            old = before.get(symbol)
+            if old is not None and old.rules != market.rules:
+                yield symbol, old.rules, market.rules
+
+
+def _markets(client: Any) -> Iterator[Market]:
+    for raw in client.markets.values():
+        kind = next((kind for kind in ("swap", "future", "spot") if raw.get(kind)), None)
+        if kind is None or raw.get("active") is False or not raw.get("base"):
+            continue
+        step = _step(raw["precision"].get("amount"), client.precisionMode)
+        if step is None:
+            continue
+        listing = Listing(raw["symbol"], str(raw["id"]), raw["base"], raw["quote"], kind)
+        size = decimal(raw.get("contractSize")) or ONE
+        inverse = bool(raw.get("inverse")) and kind != "spot"
+        unit = ONE if kind == "spot" or inverse else size
+        yield Market(listing, _rules(raw, step, size, unit, inverse=inverse), unit)
+
+
+def _rules(raw: Mapping[str, Any], step: Decimal, size: Decimal, unit: Decimal, *, inverse: bool) -> MarketRules:
+    limits = raw.get("limits") or {}
+    least = _limit(limits, "amount", "min") or ZERO
+    most = [limit for name in ("amount", "market") if (limit := _limit(limits, name, "max"))]
+    spot = bool(raw.get("spot"))
+    return MarketRules(
+        step=step * unit,
+        min_quantity=(max(least, _limit(limits, "market", "min") or ZERO) / step).to_integral_value(ROUND_CEILING)
+        * step
+        * unit,
+        min_notional=_limit(limits, "cost", "min") or ZERO,
+        max_quantity=min(most) * unit if most else None,
+        contract_size=size if inverse else ONE,
+        spot=spot,
+        inverse=inverse,
+        reduce_only_exempt=not spot,
+    )
+
+
+def _limit(limits: Mapping[str, Any], name: str, end: str) -> Decimal | None:
+    return decimal((limits.get(name) or {}).get(end))
+
+
+def _step(precision: object, mode: int) -> Decimal | None:
+    """Return the step of amounts; None where ccxt does not know it, or it depends on the amount."""
+    number = decimal(precision)
+    if number is None or mode == ccxt.SIGNIFICANT_DIGITS:
+        return None
+    step = number if mode == ccxt.TICK_SIZE else ONE.scaleb(-int(number))
+    return step if step > 0 else None
+
+
+def _refused(intent: Intent, what: str, found: str) -> OrderRefused:
+    return OrderRefused(what, where=str(intent.key), found=found, kept="the position stays as it is")

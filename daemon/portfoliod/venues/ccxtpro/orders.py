@@ -1,0 +1,327 @@
+"""Orders on an exchange: sent once, found again by whatever the exchange can find them by."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import structlog
+
+from portfoliod.errors import OrderRefused, OrderUnknown, VenueError, VenuePaused, VenueUnreachable
+from portfoliod.model import ZERO, Intent, IntentStatus, Side
+from portfoliod.venues.ccxtpro.account import Account
+from portfoliod.venues.ccxtpro.budget import Urgency, urgent
+from portfoliod.venues.ccxtpro.dialects import filled_in
+from portfoliod.venues.ccxtpro.exchange import Exchange, OrderAbsent, decimal
+from portfoliod.venues.ccxtpro.markets import Market
+from portfoliod.venues.ccxtpro.outcomes import Outcome, outcome_of
+from portfoliod.venues.ccxtpro.prices import Prices
+from portfoliod.venues.ccxtpro.settings import CcxtSettings
+from portfoliod.venues.ccxtpro.trades import Trades, said_client_id, synthetic_fill
+from portfoliod.venues.protocol import OrderReport
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+STATUSES = {
+    "open": IntentStatus.WORKING,
+    "closed": IntentStatus.DONE,
+    "canceled": IntentStatus.CANCELLED,
+    "canceling": IntentStatus.WORKING,
+    "expired": IntentStatus.CANCELLED,
+    "rejected": IntentStatus.REFUSED,
+}
+STREAM_SECONDS = 0.25
+"""How long trades that a stream brings are waited for before they are asked for."""
+BEFORE = 60_000
+"""Milliseconds before an intent from which its trades are looked for: clocks differ."""
+CERTAIN_REFUSALS = 2
+"""Orders in a row that are refused for the keys, although reads are not: they may not trade."""
+
+
+class Orders:
+    """The orders of one account."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        settings: CcxtSettings,
+        account: Account,
+        trades: Trades,
+        *,
+        prices: Prices,
+        news: asyncio.Event,
+        ledger: bool,
+    ) -> None:
+        self._exchange = exchange
+        self._settings = settings
+        self._account = account
+        self._trades = trades
+        self._prices = prices
+        self._ledger = ledger
+        self._since = time.time()
+        self._sending: dict[str, asyncio.Task[OrderReport]] = {}
+        self._sent: set[str] = set()
+        self._key_refusals = 0
+        self._prepared: set[str] = set()
+        self._news = news
+
+    async def place(self, intent: Intent, market: Market) -> OrderReport:
+        """Send an order, unless it may have been sent before: then return what became of it."""
+        client_id = intent.client_id
+        if client_id in self._sending:
+            await asyncio.wait({self._sending[client_id]})
+        if client_id in self._sent or intent.at < self._since:
+            found = await self.find(intent, market)
+            if found is not None:
+                return found
+        sending = asyncio.ensure_future(self._send(intent, market))
+        self._sending[client_id] = sending
+        try:
+            return await sending
+        finally:
+            self._sending.pop(client_id, None)
+
+    async def find(self, intent: Intent, market: Market) -> OrderReport | None:
+        """Return what the exchange knows of an order, None where it does not know it now."""
+        with urgent(Urgency.ORDER):
+            order = await self._look_up(intent, market) or await self._search(intent, market)
+            return None if order is None else await self._report(intent, order, market)
+
+    async def cancel(self, intent: Intent, market: Market) -> None:
+        """Ask for a cancellation; an order that is final or unknown is no error."""
+        order_id = self._trades.order_id(intent.client_id)
+        by_id = self._exchange.dialect.look_up
+        if order_id is None and by_id is None:
+            return
+        parameters = {} if order_id else filled_in(by_id or {}, self._client_order_id(intent))
+        with urgent(Urgency.REDUCTION):
+            try:
+                self._exchange.check_pause()
+                await self._exchange.client.cancel_order(order_id, market.listing.symbol, parameters)
+            except VenuePaused:
+                raise
+            except Exception as error:
+                outcome = outcome_of(self._exchange.client.id, error)
+                if outcome not in {Outcome.ABSENT, Outcome.REFUSED}:
+                    raise VenueUnreachable(
+                        "the cancellation got no answer", found=self._exchange.said(error)
+                    ) from error
+
+    async def prepare(self, market: Market) -> None:
+        """Apply `margin_mode` and `set_leverage` to a market, once."""
+        symbol = market.listing.symbol
+        if symbol in self._prepared or market.rules.spot:
+            return
+        self._prepared.add(symbol)
+        margin, leverage = self._settings.margin_mode, self._settings.set_leverage
+        if margin is not None and self._exchange.has("setMarginMode"):
+            await self._apply("set_margin_mode", margin, symbol, {} if leverage is None else {"lever": str(leverage)})
+        if leverage is not None and self._exchange.has("setLeverage"):
+            await self._apply("set_leverage", leverage, symbol, {} if margin is None else {"marginMode": margin})
+
+    async def _apply(self, method: str, *arguments: object) -> None:
+        try:
+            await getattr(self._exchange.client, method)(*arguments)
+        except Exception as error:  # noqa: BLE001 - the account's own setting stays, and that is said
+            if type(error).__name__ not in {"NoChange", "MarginModeAlreadySet"}:
+                log.warning(
+                    "venue.setting_refused",
+                    venue=self._exchange.venue,
+                    setting=f"{method} {arguments[:2]}",
+                    error=self._exchange.said(error),
+                    kept="the account's own setting",
+                )
+
+    async def _send(self, intent: Intent, market: Market) -> OrderReport:
+        amount = market.amount(intent)
+        self._exchange.check_pause()
+        if self._account.stopped is not None:
+            raise OrderRefused(self._account.stopped.what, where=str(intent.key), found=self._account.stopped.found)
+        with urgent(Urgency.REDUCTION if intent.reduce_only else Urgency.ORDER):
+            await self.prepare(market)
+            price = await self._price_to_name(intent, market)
+            parameters = self._parameters(intent, market)
+            self._sent.add(intent.client_id)
+            self._trades.expect(self._client_order_id(intent), intent.client_id)
+            try:
+                order = await self._exchange.client.create_order(
+                    market.listing.symbol, "market", str(intent.side), amount, price, parameters
+                )
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is sorted
+                return await self._failed(intent, market, error)
+            self._key_refusals = 0
+            return await self._acknowledged(intent, market, order)
+
+    async def _failed(self, intent: Intent, market: Market, error: Exception) -> OrderReport:
+        """Return the order that exists under this id already, or raise what the failure is."""
+        exchange = self._exchange
+        outcome = outcome_of(exchange.client.id, error)
+        said = exchange.said(error)
+        if outcome is Outcome.DUPLICATE:
+            found = await self.find(intent, market)
+            if found is not None:
+                return found
+        if outcome in {Outcome.UNKNOWN, Outcome.ABSENT, Outcome.DUPLICATE}:
+            raise OrderUnknown("the exchange's answer proves nothing", where=str(intent.key), found=said) from error
+        self._sent.discard(intent.client_id)
+        if outcome is Outcome.LATER:
+            exchange.leave_alone(10.0)
+        if outcome is Outcome.CLOCK:
+            await exchange.set_clock()
+        if outcome is Outcome.MODE:
+            await self._account.check_mode(market.listing.symbol)
+        if outcome is Outcome.KEYS:
+            self._key_refusals += 1
+            if self._key_refusals >= CERTAIN_REFUSALS or await exchange.keys_are_refused():
+                raise exchange.keys_refused(error) from error
+        raise OrderRefused(
+            f"the exchange refused the order: {outcome.value}" if outcome is not Outcome.REFUSED else _reason(said),
+            where=str(intent.key),
+            found=said,
+            kept="the position stays as it is",
+        ) from error
+
+    async def _acknowledged(self, intent: Intent, market: Market, order: Any) -> OrderReport:
+        if not isinstance(order, Mapping) or (not order.get("id") and order.get("status") is None):
+            raise OrderUnknown(
+                "the exchange's answer names no order",
+                where=str(intent.key),
+                found=self._exchange.said(ValueError(order)),
+            )
+        if order.get("id"):
+            self._trades.name(str(order["id"]), intent.client_id)
+        if order.get("status") is None or order.get("filled") is None:
+            try:
+                found = await self.find(intent, market)
+            except VenueError as error:
+                log.debug("order.not_read_back", client_id=intent.client_id, error=str(error))
+                found = None
+            return found or OrderReport(intent.client_id, IntentStatus.WORKING, ZERO)
+        return await self._report(intent, order, market)
+
+    async def _look_up(self, intent: Intent, market: Market) -> Mapping[str, Any] | None:
+        """Return the order by its id, or by its client order id where the exchange can do that."""
+        dialect = self._exchange.dialect
+        order_id = self._trades.order_id(intent.client_id)
+        if order_id is not None:
+            parameters = dict(dialect.fetch_order)
+        elif dialect.look_up is not None:
+            parameters = filled_in(dialect.look_up, self._client_order_id(intent))
+        else:
+            return None
+        if not self._exchange.has("fetchOrder"):
+            return None
+        try:
+            order = await self._exchange.read("fetch_order", order_id, market.listing.symbol, parameters)
+        except OrderAbsent:
+            return None
+        return order if isinstance(order, Mapping) and self._is_ours(order, intent) else None
+
+    async def _search(self, intent: Intent, market: Market) -> Mapping[str, Any] | None:
+        """Return the order from the lists that the exchange has."""
+        symbol, since = market.listing.symbol, int(intent.at * 1000) - BEFORE
+        for feature, method, arguments in (
+            ("fetchOpenOrders", "fetch_open_orders", (symbol,)),
+            ("fetchOrders", "fetch_orders", (symbol, since)),
+            ("fetchClosedOrders", "fetch_closed_orders", (symbol, since)),
+            ("fetchCanceledOrders", "fetch_canceled_orders", (symbol, since)),
+        ):
+            if self._exchange.has(feature):
+                for order in await self._exchange.read(method, *arguments):
+                    if self._is_ours(order, intent):
+                        return dict(order)
+        return None
+
+    def _is_ours(self, order: Mapping[str, Any], intent: Intent) -> bool:
+        named = order.get("clientOrderId") or said_client_id(order.get("info"))
+        known = self._trades.order_id(intent.client_id)
+        if named is None:
+            return known is not None and known == order.get("id")
+        return self._client_order_id(intent) in str(named)
+
+    async def _report(self, intent: Intent, order: Mapping[str, Any], market: Market) -> OrderReport:
+        order_id = str(order.get("id"))
+        self._trades.name(order_id, intent.client_id)
+        for trade in order.get("trades") or []:
+            self._trades.add({**trade, "order": order_id})
+        status = STATUSES.get(str(order.get("status")), IntentStatus.WORKING)
+        filled = market.quantity(decimal(order.get("filled")) or ZERO)
+        if filled >= intent.quantity and not status.terminal:
+            status = IntentStatus.DONE
+        known = await self._trades_up_to(filled, order_id, intent, market, doubtful=status is IntentStatus.CANCELLED)
+        if filled > known and not (self._exchange.has("fetchMyTrades") or self._exchange.has("fetchOrderTrades")):
+            return OrderReport(intent.client_id, status, filled, [synthetic_fill(order, intent, filled)])
+        fills = self._trades.fills(order_id, intent.client_id, market)
+        if fills:
+            self._account.moved(market.listing.symbol)
+        return OrderReport(intent.client_id, status, max(filled, known), fills)
+
+    async def _trades_up_to(
+        self, filled: Decimal, order_id: str, intent: Intent, market: Market, *, doubtful: bool
+    ) -> Decimal:
+        """Wait for an order's trades, then ask for them, and return what they add up to.
+
+        A cancelled order's trades are asked for in any case: "cancelled, filled 0" has been said of filled orders.
+        """
+        known = self._trades.filled(order_id, market)
+        if known < filled:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STREAM_SECONDS):
+                    while self._trades.filled(order_id, market) < filled:
+                        self._news.clear()
+                        await self._news.wait()
+            known = self._trades.filled(order_id, market)
+        if known < filled or (doubtful and known == 0):
+            await self._ask_for_trades(order_id, intent, market)
+        return self._trades.filled(order_id, market)
+
+    async def _ask_for_trades(self, order_id: str, intent: Intent, market: Market) -> None:
+        symbol = market.listing.symbol
+        if self._exchange.has("fetchOrderTrades"):
+            try:
+                for trade in await self._exchange.read("fetch_order_trades", order_id, symbol):
+                    self._trades.add({**trade, "order": trade.get("order") or order_id})
+            except (VenueUnreachable, OrderAbsent) as error:
+                log.debug("order.trades_unknown", client_id=intent.client_id, error=str(error))
+            if self._trades.filled(order_id, market) > 0:
+                return
+        if self._exchange.has("fetchMyTrades"):
+            try:
+                for trade in await self._exchange.read("fetch_my_trades", symbol, int(intent.at * 1000) - BEFORE):
+                    self._trades.add(trade)
+            except OrderAbsent as error:
+                log.debug("order.trades_unknown", client_id=intent.client_id, error=str(error))
+
+    async def _price_to_name(self, intent: Intent, market: Market) -> float | None:
+        """Return the price that a market order has to carry on some exchanges, None elsewhere."""
+        options = self._exchange.client.options
+        required = options.get("createMarketBuyOrderRequiresPrice")
+        if required is None:
+            required = (options.get("createOrder") or {}).get("createMarketBuyOrderRequiresPrice")
+        by_cost = market.rules.spot and intent.side is Side.BUY and required is True
+        if not (by_cost or self._exchange.dialect.priced_market_orders):
+            return None
+        return float((await self._prices.latest(market.listing.symbol)).value)
+
+    def _parameters(self, intent: Intent, market: Market) -> dict[str, object]:
+        parameters: dict[str, object] = {"clientOrderId": self._client_order_id(intent)}
+        if market.rules.spot:
+            return parameters
+        if self._account.mode == "hedge":
+            # ccxt turns the two into the side of the position; a leg cannot be reduced below nothing anyway.
+            parameters["hedged"] = True
+        if intent.reduce_only and (self._account.mode == "hedge" or not self._ledger):
+            parameters["reduceOnly"] = True
+        return parameters
+
+    def _client_order_id(self, intent: Intent) -> str:
+        return self._exchange.dialect.client_order_id(intent.client_id)
+
+
+def _reason(said: str) -> str:
+    """Return the exchange's own words of a refusal, in one short line."""
+    return f"the exchange refused the order: {said[:160]}"

@@ -1,0 +1,207 @@
+"""The account's streams: they say that something happened, and bring fills. What is held is read elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import structlog
+
+from portfoliod.model import ZERO, Fill
+from portfoliod.venues.ccxtpro.exchange import Exchange, ccxt, decimal
+from portfoliod.venues.ccxtpro.markets import Markets
+from portfoliod.venues.ccxtpro.sockets import Sockets, account_stream
+from portfoliod.venues.ccxtpro.trades import Trades, forced, said_client_id
+from portfoliod.venues.protocol import Filled, Liquidated, PositionMoved, Reconnected, VenueEvent
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+SHORTEST_PAUSE = 0.25
+LONGEST_PAUSE = 60.0
+REMEMBERED = 10_000
+"""Of what was told, so that nothing is told twice."""
+
+
+class Streams:
+    """Follows the account's streams and puts what they say into `events`."""
+
+    def __init__(self, exchange: Exchange, trades: Trades, markets: Callable[[], Markets], *, spot: bool) -> None:
+        self.events: asyncio.Queue[VenueEvent] = asyncio.Queue()
+        self.news = asyncio.Event()
+        """Set when a stream brought trades or orders."""
+        self._exchange = exchange
+        self._client = exchange.client
+        self._trades = trades
+        self._markets = markets
+        self._spot = spot
+        self._sockets = Sockets(exchange.client, self._opened, self._closed, self.drain)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._broken: set[str] = set()
+        """Streams that wait before they are opened again."""
+        self._missed = False
+        """Whether something may have happened that no stream told."""
+        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._positions: dict[tuple[str, str], Decimal | None] = {}
+
+    @property
+    def up(self) -> bool:
+        """Whether a position that moves would be heard of."""
+        return self._sockets.open and not self._broken and self._tells_positions()
+
+    def start(self) -> None:
+        """Open the streams that the exchange has."""
+        if self._tasks:
+            return
+        for feature, method in self._watched():
+            if self._exchange.has(feature):
+                self._tasks.append(asyncio.create_task(self._follow(method), name=f"{self._exchange.venue} {method}"))
+
+    async def close(self) -> None:
+        """Stop following."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def drain(self) -> None:
+        """Take in what ccxt's caches hold that was not told yet. They are in the order of arrival."""
+        for trade in self._untold(getattr(self._client, "myTrades", None), _trade_key):
+            self._take_trade(trade)
+        for order in self._untold(getattr(self._client, "orders", None), _order_key):
+            self._take_order(order)
+        if not self._spot:
+            self._take_positions()
+        self.news.set()
+
+    def tell(self, fill: Fill) -> None:
+        """Yield a fill that a reply brought, unless a stream brought it before."""
+        if self._first_time((fill.key.symbol, fill.trade_id)):
+            self.events.put_nowait(Filled(fill))
+
+    def _watched(self) -> list[tuple[str, str]]:
+        moves = ("watchBalance", "watch_balance") if self._spot else ("watchPositions", "watch_positions")
+        return [moves, ("watchOrders", "watch_orders"), ("watchMyTrades", "watch_my_trades")]
+
+    def _tells_positions(self) -> bool:
+        return self._exchange.has(self._watched()[0][0])
+
+    async def _follow(self, method: str) -> None:
+        """Keep one stream open."""
+        watch: Callable[[], Awaitable[object]] = getattr(self._client, method)
+        pause = SHORTEST_PAUSE
+        while True:
+            opened = time.monotonic()
+            try:
+                with account_stream():
+                    await watch()
+                self._caught_up()
+                continue
+            except (ccxt.NotSupported, ccxt.ArgumentsRequired) as error:
+                log.debug("stream.not_offered", venue=self._exchange.venue, stream=method, error=str(error)[:200])
+                return
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Not we, but ccxt: it cancels those who wait for a socket that it closes.
+            except Exception as error:  # noqa: BLE001 - whatever broke it, it is opened again
+                log.debug("stream.broke", venue=self._exchange.venue, stream=method, error=self._exchange.said(error))
+                self._sockets.forget_listen_key()
+            if time.monotonic() - opened > LONGEST_PAUSE:
+                pause = SHORTEST_PAUSE
+            self._broken.add(method)
+            self._missed = True
+            await asyncio.sleep(max(pause, self._exchange.pause()))
+            pause = min(pause * 2, LONGEST_PAUSE)
+            self._broken.discard(method)
+
+    def _opened(self) -> None:
+        self._caught_up()
+
+    def _closed(self) -> None:
+        if self._tasks and not self._missed:
+            log.info("stream.interrupted", venue=self._exchange.venue)
+        self._missed = True
+
+    def _caught_up(self) -> None:
+        """Say that the streams are back, for what happened meanwhile never appears on them."""
+        if self._missed and not self._broken and self._sockets.open:
+            self._missed = False
+            log.info("stream.reopened", venue=self._exchange.venue)
+            self.events.put_nowait(Reconnected())
+
+    def _untold(self, cache: Any, key: Callable[[Mapping[str, Any]], tuple[str, str]]) -> list[Mapping[str, Any]]:
+        """Return the newest rows of a cache down to the first that was told, oldest first."""
+        rows: list[Mapping[str, Any]] = []
+        for row in reversed(list(cache or [])):
+            if key(row) in self._told:
+                break
+            rows.append(row)
+        return rows[::-1]
+
+    def _take_trade(self, trade: Mapping[str, Any]) -> None:
+        symbol = str(trade.get("symbol"))
+        market = self._markets().get(symbol)
+        if not self._first_time(_trade_key(trade)) or market is None:
+            return
+        trade = self._with_fee_as_cost(trade)
+        self._trades.add(trade)
+        self._take_forced(symbol, trade)
+        client_id = self._trades.client_id(str(trade.get("order")))
+        fill = None if client_id is None else self._trades.fill(trade, client_id, market)
+        self.events.put_nowait(PositionMoved(symbol) if fill is None else Filled(fill))
+
+    def _with_fee_as_cost(self, trade: Mapping[str, Any]) -> Mapping[str, Any]:
+        fee = trade.get("fee")
+        cost = None if not fee else decimal(fee.get("cost"))
+        if cost is None or not fee or self._exchange.dialect.stream_fee_sign > 0:
+            return trade
+        return {**trade, "fee": {**fee, "cost": str(-cost)}, "fees": None}
+
+    def _take_order(self, order: Mapping[str, Any]) -> None:
+        symbol = str(order.get("symbol"))
+        if not self._first_time(_order_key(order)) or self._markets().get(symbol) is None:
+            return
+        self._take_forced(symbol, order)
+        if order.get("filled") and self._trades.client_id(str(order.get("id"))) is None:
+            self.events.put_nowait(PositionMoved(symbol))
+
+    def _take_forced(self, symbol: str, said: Mapping[str, Any]) -> None:
+        info = said.get("info")
+        what = forced(info)
+        order_id = str(said.get("order") or said.get("id"))
+        if what and self._first_time(("forced", order_id)):
+            self.events.put_nowait(Liquidated(symbol, f"{what}, order {said_client_id(info) or order_id}"))
+
+    def _take_positions(self) -> None:
+        for row in _rows(getattr(self._client, "positions", None)):
+            symbol = str(row.get("symbol"))
+            place, amount = (symbol, str(row.get("side"))), decimal(row.get("contracts"))
+            if self._positions.get(place, ZERO) != amount:
+                self._positions[place] = amount
+                self.events.put_nowait(PositionMoved(symbol))
+
+    def _first_time(self, what: tuple[str, str]) -> bool:
+        if what in self._told:
+            return False
+        self._told[what] = None
+        if len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        return True
+
+
+def _trade_key(trade: Mapping[str, Any]) -> tuple[str, str]:
+    return str(trade.get("symbol")), str(trade.get("id"))
+
+
+def _order_key(order: Mapping[str, Any]) -> tuple[str, str]:
+    return str(order.get("symbol")), f"order {order.get('id')} {order.get('status')} {order.get('filled')}"
+
+
+def _rows(cache: Any) -> Iterator[Mapping[str, Any]]:
+    for rows in cache.values() if isinstance(cache, dict) else [cache]:
+        yield from list(rows or [])
