@@ -126,7 +126,9 @@ def open_feed(text: str, *, seed: int, speed: float, quote: str, root: Path, sta
             raise SettingsError(
                 "the candles cannot be used", where=where, found=str(error), mend="mend `prices`"
             ) from error
-    raise SettingsError("unknown prices", where=where, found=text, mend='write "simulated" or "candles:DIR"')
+    raise SettingsError(
+        "unknown prices", where=where, found=text, mend='write "simulated", "candles:DIR" or "ccxt:EXCHANGE"'
+    )
 
 
 def _grid(base: str, price: float) -> Grid:

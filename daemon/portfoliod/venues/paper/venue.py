@@ -14,7 +14,8 @@ from portfoliod.errors import OrderRefused, UnknownSymbol, VenueUnreachable
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Side
 from portfoliod.settings import NotNegative, Positive, read_table
 from portfoliod.venues.paper.account import Account
-from portfoliod.venues.paper.feed import Feed, open_feed
+from portfoliod.venues.paper.feed import open_feed
+from portfoliod.venues.paper.source import OfflineSource, Source
 from portfoliod.venues.protocol import (
     Filled,
     Inspection,
@@ -26,9 +27,8 @@ from portfoliod.venues.protocol import (
     VenueContext,
     VenueEvent,
 )
-from portfoliod.venues.symbols import Directory, Listing
+from portfoliod.venues.symbols import Directory
 
-MIN_NOTIONAL = Decimal(5)
 BASIS_POINT = Decimal("0.0001")
 PRICE_GRAIN = Decimal("0.00000001")
 
@@ -38,12 +38,16 @@ class PaperSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     driver: str = "paper"
     prices: str = "simulated"
-    """simulated | candles:DIR; a relative DIR starts at the workspace's root."""
+    """simulated | candles:DIR, relative to the workspace's root | ccxt:EXCHANGE, its public stream."""
     speed: Positive = 1.0
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 1
     balance: Positive = 10000.0
     quote: str = "USDT"
     market_type: Literal["swap", "spot"] = "swap"
+    options: Mapping[str, object] = {}
+    """With prices = "ccxt:…": handed to ccxt's constructor, as of a venue with driver = "ccxt"."""
+    sandbox: bool = False
+    """Likewise: the exchange's test network."""
     fee_bps: NotNegative = 5.0
     half_spread_bps: NotNegative = 1.0
     slippage_bps: NotNegative = 1.0
@@ -70,12 +74,13 @@ class PaperVenue:
         self._settings = settings
         self._events: asyncio.Queue[VenueEvent] = asyncio.Queue()
         self._account: Account
-        self._feed: Feed
+        self._source: Source | None = None
         self._directory: Directory
         self._rules: dict[str, MarketRules] = {}
 
     async def connect(self) -> None:
         """Open the account and the prices."""
+        await self.close()
         settings, context = self._settings, self._context
         self._account = Account(
             self.name,
@@ -84,37 +89,22 @@ class PaperVenue:
             time.time(),
             read_only=context.read_only,
         )
-        self._feed = open_feed(
-            settings.prices,
-            seed=settings.seed,
-            speed=settings.speed,
-            quote=settings.quote,
-            root=context.var.parent,
-            started=self._account.opened_at,
-            where=f"{context.settings_file}  venues.{self.name}.prices",
-        )
-        spot = settings.market_type == "spot"
-        listings = []
-        for base, grid in self._feed.markets().items():
-            pair = f"{base}/{settings.quote}"
-            symbol = pair if spot else f"{pair}:{settings.quote}"
-            listings.append(Listing(symbol, f"{base}{settings.quote}", base, settings.quote, settings.market_type))
-            self._rules[symbol] = MarketRules(
-                step=grid.step,
-                min_quantity=grid.min_quantity,
-                min_notional=MIN_NOTIONAL,
-                spot=spot,
-                reduce_only_exempt=not spot,
-            )
+        self._source = self._open_source(self._account.opened_at)
+        offers = await self._source.open()
+        self._rules = {symbol: offer.rules for symbol, offer in offers.items()}
+        listings = [offer.listing for offer in offers.values()]
         self._directory = Directory(self.name, listings, settings.market_type, settings.quote)
 
     async def close(self) -> None:
-        """Close the account."""
-        self._account.close()
+        """Close the account and the prices."""
+        if self._source is not None:
+            source, self._source = self._source, None
+            self._account.close()
+            await source.close()
 
     def describe(self) -> str:
         """Return where the prices come from."""
-        return self._feed.describe()
+        return self._opened().describe()
 
     def resolve(self, text: str) -> str:
         """Return the unified symbol of a market."""
@@ -128,7 +118,7 @@ class PaperVenue:
 
     async def price(self, symbol: str) -> Price:
         """Return the price now."""
-        return Price(self._price(symbol), time.monotonic())
+        return await self._opened().price(symbol)
 
     async def positions(self, newer_than: float) -> Positions:
         """Return the account's positions now."""
@@ -137,18 +127,20 @@ class PaperVenue:
 
     async def equity(self) -> Decimal:
         """Return cash plus positions at today's prices."""
-        held = sum((quantity * self._worth(symbol) for symbol, quantity in self._account.positions().items()), ZERO)
-        return self._account.cash + held
+        positions = self._account.positions()
+        held = [quantity * await self._worth(symbol) for symbol, quantity in positions.items()]
+        return self._account.cash + sum(held, ZERO)
 
     async def place(self, intent: Intent) -> OrderReport:
         """Fill a market order whole, or refuse it. An id that the account knows returns the order that bears it."""
         if self._context.read_only:
             raise self._refused(intent, "this is only a look", "a read-only venue")
-        known = await self.find(intent)
+        price = (await self.price(intent.key.symbol)).value
+        # Nothing is awaited from here to the fill: two callers with one id must not both find it free.
+        known = self._known(intent.client_id)
         if known is not None:
             return known
-        quantity = self._accepted(intent)
-        price = self._price(intent.key.symbol)
+        quantity = self._accepted(intent, price)
         away = Decimal(str(self._settings.half_spread_bps + self._settings.slippage_bps)) * BASIS_POINT
         paid = (price * (1 + away * intent.side.sign)).quantize(PRICE_GRAIN)
         fee = (quantity * paid * Decimal(str(self._settings.fee_bps)) * BASIS_POINT).quantize(PRICE_GRAIN)
@@ -181,10 +173,7 @@ class PaperVenue:
 
     async def find(self, intent: Intent) -> OrderReport | None:
         """Return the order that bears the intent's client order id."""
-        order = self._account.order(intent.client_id)
-        if order is None:
-            return None
-        return OrderReport(intent.client_id, order.status, order.filled, self._account.fills(intent.client_id))
+        return self._known(intent.client_id)
 
     def pause(self) -> float:
         """Return 0: nobody asks for a pause."""
@@ -199,20 +188,52 @@ class PaperVenue:
 
     async def events(self) -> AsyncIterator[VenueEvent]:
         """Yield the fills of this process's orders."""
+        self._opened().follow()
         while True:
             yield await self._events.get()
 
-    def _price(self, symbol: str) -> Decimal:
-        listing = self._directory.listings.get(symbol)
-        if listing is None:
-            raise VenueUnreachable("no price", where=f"venue {self.name}", found=f"{symbol} is not listed any more")
-        return self._feed.price(listing.base, time.time())
+    def _known(self, client_id: str) -> OrderReport | None:
+        order = self._account.order(client_id)
+        if order is None:
+            return None
+        return OrderReport(client_id, order.status, order.filled, self._account.fills(client_id))
 
-    def _worth(self, symbol: str) -> Decimal:
+    def _opened(self) -> Source:
+        if self._source is None:
+            raise VenueUnreachable("its markets are not known yet", where=f"venue {self.name}")
+        return self._source
+
+    def _open_source(self, started: float) -> Source:
+        settings, context = self._settings, self._context
+        kind, _, exchange = settings.prices.partition(":")
+        if kind == "ccxt" and exchange:
+            from portfoliod.venues.ccxtpro.settings import CcxtSettings
+            from portfoliod.venues.paper.live import LiveSource
+
+            public = CcxtSettings(
+                exchange=exchange,
+                market_type=settings.market_type,
+                quote=settings.quote,
+                options=settings.options,
+                sandbox=settings.sandbox,
+            )
+            return LiveSource(self.name, public, context.settings_file)
+        feed = open_feed(
+            settings.prices,
+            seed=settings.seed,
+            speed=settings.speed,
+            quote=settings.quote,
+            root=context.var.parent,
+            started=started,
+            where=f"{context.settings_file}  venues.{self.name}.prices",
+        )
+        return OfflineSource(feed, settings.quote, settings.market_type)
+
+    async def _worth(self, symbol: str) -> Decimal:
         """Return a position's price; of a market that is not listed any more, what was last paid for it."""
-        return self._price(symbol) if symbol in self._rules else self._account.last_price(symbol)
+        return (await self.price(symbol)).value if symbol in self._rules else self._account.last_price(symbol)
 
-    def _accepted(self, intent: Intent) -> Decimal:
+    def _accepted(self, intent: Intent, price: Decimal) -> Decimal:
         """Return the quantity that may be filled."""
         rules = self.rules(intent.key.symbol)
         quantity = intent.quantity
@@ -228,7 +249,7 @@ class PaperVenue:
             quantity = min(quantity, abs(held))
         if rules.spot and intent.side is Side.SELL and quantity > held:
             raise self._refused(intent, "insufficient balance", f"{held} held")
-        notional = quantity * self._price(intent.key.symbol)
+        notional = quantity * price
         if notional < rules.min_notional and not (flagged and rules.reduce_only_exempt):
             raise self._refused(intent, "below the minimum notional", f"{notional:.2f} of {rules.min_notional}")
         return quantity
