@@ -136,7 +136,9 @@ def plan(context: Context, *, exit_code: bool, as_json: bool) -> None:
 
     from portfoliod.commands import render
     from portfoliod.commands.plan import preview
+    from portfoliod.host import start_log
 
+    start_log("auto", verbose=context.verbose)
     result = asyncio.run(preview(context.workspace(), context.settings()))
     render.show(result, as_json=as_json, table=render.preview)
     if exit_code and result.orders:

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import IO, Any, Literal, TextIO, cast
 
@@ -26,7 +26,8 @@ def start_log(log_format: LogFormat, *, verbose: bool) -> None:
     """Send events to standard error in one of the formats; `auto` looks at where standard error leads."""
     if log_format == "auto":
         log_format = "journal" if _is_journal() else "console"
-    processors: list[structlog.typing.Processor] = [_drop_empty]
+    # A traceback as text, without local variables: those of a request hold the keys that signed it.
+    processors: list[structlog.typing.Processor] = [_drop_empty, structlog.processors.format_exc_info, _conceal]
     if log_format == "json":
         processors += [
             structlog.processors.add_log_level,
@@ -48,6 +49,21 @@ def start_log(log_format: LogFormat, *, verbose: bool) -> None:
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
+
+
+def conceal(redact: Callable[[str], str]) -> None:
+    """Let a function take secrets out of every traceback that is logged from now on."""
+    _redactions.append(redact)
+
+
+_redactions: list[Callable[[str], str]] = []
+
+
+def _conceal(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if "exception" in event:
+        for redact in _redactions:
+            event["exception"] = redact(event["exception"])
+    return event
 
 
 class _Unfailing:

@@ -14,7 +14,11 @@ Opener = Callable[[VenueContext, Mapping[str, object]], Venue]
 """(context, the venue's table of settings) -> a venue that is not connected yet. Raises SettingsError."""
 
 GROUP = "portfoliod.venues"
-BUILT_IN = {"paper": "portfoliod.venues.paper:open_paper"}
+BUILT_IN = {
+    "ccxt": "portfoliod.venues.ccxtpro:open_ccxt",
+    "paper": "portfoliod.venues.paper:open_paper",
+    "script": "portfoliod.venues.script:open_script",
+}
 
 
 def open_venue(context: VenueContext, table: Mapping[str, object]) -> Venue:

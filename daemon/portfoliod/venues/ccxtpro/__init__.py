@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 
 from portfoliod.credentials import find_credentials
+from portfoliod.host import conceal
 from portfoliod.settings import read_table
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.protocol import Venue, VenueContext
@@ -21,4 +22,6 @@ def open_ccxt(context: VenueContext, table: Mapping[str, object]) -> Venue:
     where = str(context.settings_file)
     settings = read_table(table, CcxtSettings, where=where, prefix=f"venues.{context.name}.")
     credentials = find_credentials(context.name, context.settings_file.with_name("credentials.toml"), os.environ)
+    if credentials is not None:
+        conceal(credentials.redact)
     return CcxtVenue(context, settings, credentials)
