@@ -37,6 +37,8 @@ class Directory:
         self._quote = quote
         self._by_name: dict[str, list[Listing]] = {}
         self._symbols: dict[str, Listing] = {}
+        self._unlisted: dict[str, list[str]] = {}
+        """Names that were asked for and are not listed, with what reads like them."""
         for listing in listings:
             self._symbols[listing.symbol] = listing
             for name in dict.fromkeys(listing.names()):
@@ -57,6 +59,8 @@ class Directory:
             UnknownSymbol: there is no such market, or there are several.
         """
         name = text.strip().upper()
+        if name in self._unlisted:
+            raise self._unknown(text, name)
         candidates = self._by_name.get(name, [])
         exact = [listing for listing in candidates if ":" in name and listing.symbol.upper() == name]
         preferences = (
@@ -70,6 +74,7 @@ class Directory:
                 return preferred[0].symbol
             if preferred:
                 raise self._ambiguous(text, preferred)
+        self._unlisted[name] = self._nearest(name)
         raise self._unknown(text, name)
 
     def _fits(self, listing: Listing) -> bool:
@@ -84,9 +89,14 @@ class Directory:
             mend="write the unified symbol of the one that is meant",
         )
 
-    def _unknown(self, text: str, name: str) -> UnknownSymbol:
+    def _nearest(self, name: str) -> list[str]:
+        """Return symbols that read like a name. It takes long among thousands, so it is done once for each."""
         near = [self._by_name[close][0].symbol for close in difflib.get_close_matches(name, self._by_name, n=3)]
-        hint = f"; the nearest are {', '.join(dict.fromkeys(near))}" if near else ""
+        return list(dict.fromkeys(near))
+
+    def _unknown(self, text: str, name: str) -> UnknownSymbol:
+        near = self._unlisted[name]
+        hint = f"; the nearest are {', '.join(near)}" if near else ""
         return UnknownSymbol(
             "no such market",
             where=f"venue {self._venue}",
