@@ -5,7 +5,8 @@ import os
 # Before numpy is imported: matrices of this size are slower on several threads, and comparisons noisier.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from benchmarks import daemon, solver
+from benchmarks import daemon, exchange, solver
 
 solver.main()
 daemon.main()
+exchange.main()

@@ -20,6 +20,7 @@ from tests.harness.workspace import Files
 CHANGES = 100
 COINS = [f"C{letter}" for letter in "ABCDEFGHIJKLMNOPQRST"]
 BURST = 20
+UNLIMITED = "[risk]\nmax_orders_per_minute = 0\n"
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
             files.portfolio({f"bench_{number}": 1 / BURST for number in range(BURST)}, account_value=100_000)
             for number in range(BURST):
                 files.state(f"bench_{number}", 1.0, f"{COINS[number]}/USDT:USDT")
-            with live_daemon(files, exchange, kind) as daemon:
+            with live_daemon(files, exchange, kind, settings=UNLIMITED) as daemon:
                 for coin in COINS:
                     daemon.wait_for("order.filled", symbol=f"{coin}/USDT:USDT")
                 _one_at_a_time(files, exchange, kind)
@@ -59,7 +60,7 @@ def _one_at_a_time(files: Files, exchange: Exchange, kind: str) -> None:
         placed = exchange.count("place")
         started = time.monotonic()
         files.state("bench_1", 0.0 if change % 2 == 0 else 1.0, f"{COINS[1]}/USDT:USDT")
-        exchange.wait_for(lambda placed=placed: exchange.count("place") > placed)
+        _wait_for_orders(exchange, placed + 1)
         took.append((_arrivals(exchange)[placed] - started) * 1000)
     took.sort()
     print(f"{kind}: state.json replaced -> order at the exchange, {CHANGES} changes:")
@@ -73,10 +74,14 @@ def _burst(files: Files, exchange: Exchange, daemon: Daemon, kind: str) -> None:
     placed, since = exchange.count("place"), daemon.mark()
     started = time.monotonic()
     files.portfolio({f"bench_{number}": 0.5 / BURST for number in range(BURST)}, account_value=100_000)
-    exchange.wait_for(lambda: exchange.count("place") >= placed + BURST)
+    _wait_for_orders(exchange, placed + BURST)
     took = (_arrivals(exchange)[placed + BURST - 1] - started) * 1000
     daemon.wait_for("order.filled", since=since)
     print(f"{kind}: {BURST} orders in a burst: the last one after {took:.0f} ms (asked for: 500 ms)")
+
+
+def _wait_for_orders(exchange: Exchange, count: int) -> None:
+    exchange.wait_for(lambda: exchange.count("place") >= count)
 
 
 def _arrivals(exchange: Exchange) -> list[float]:

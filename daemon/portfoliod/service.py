@@ -20,7 +20,7 @@ from portfoliod.journal import Journal
 from portfoliod.model import Key
 from portfoliod.optimizer import Optimizer
 from portfoliod.reconciler import Look, Reconciler, Standing
-from portfoliod.reconciler.connection import Connection
+from portfoliod.reconciler.connection import GO_LIVE, Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.reconciler import DECIDE
 from portfoliod.settings import Settings, load_settings
@@ -71,8 +71,7 @@ class Service:
             self._listen(lambda fresh: _adopt(fresh, desk, optimizer, watcher))
             reporter = Reporter(self.settings.mode, reconciler, intake)
             log.info("daemon.started", version=__version__, root=str(self.workspace.root), mode=self.settings.mode)
-            if self.settings.mode == "live" and not self._live:
-                _say_read_only()
+            _say_read_only(desk.connections)
             await watcher.first_look()
             intaking = asyncio.create_task(self._intaking(watcher, optimizer), name="intake")
             trading = asyncio.create_task(self._trading(reconciler, reporter, watcher), name="trading")
@@ -94,8 +93,7 @@ class Service:
         async with self._opened() as (desk, journal):
             for event, problem in desk.intake.read_all():
                 log.error(event, **told(problem))
-            if self.settings.mode == "live" and not self._live:
-                _say_read_only()
+            _say_read_only(desk.connections)
             await Optimizer(self.settings, desk.intake, journal).look({"--once"})
             desk.intake.read_all()
             return await Reconciler(desk).once()
@@ -114,9 +112,7 @@ class Service:
                 try:
                     yield Desk(self.settings, intake, journal, connections, halt), journal
                 finally:
-                    for connection in connections.values():
-                        if connection.known:
-                            await connection.venue.close()
+                    await asyncio.gather(*(connection.venue.close() for connection in connections.values()))
         finally:
             lock.release()
 
@@ -230,14 +226,17 @@ def open_connections(
     for name, table in settings.venues.items():
         driver = str(table["driver"])
         allowed = driver == "paper" or (settings.mode == "live" and live)
+        looked_at = read_only or not allowed
         ledger = settings.reconciler.position_source == "ledger"
-        context = VenueContext(name, workspace.var, workspace.settings_file, read_only or not allowed, ledger)
-        connections[name] = Connection(open_venue(context, table), driver)
+        context = VenueContext(name, workspace.var, workspace.settings_file, looked_at, ledger)
+        connections[name] = Connection(open_venue(context, table), driver, read_only=looked_at)
     return connections
 
 
-def _say_read_only() -> None:
-    log.warning("venue.read_only", reason='mode = "live", but not run --live: exchanges are looked at, not traded on')
+def _say_read_only(connections: Mapping[str, Connection]) -> None:
+    for name, connection in connections.items():
+        if connection.read_only:
+            log.warning("venue.read_only", venue=name, reason="looked at, not traded on", mend=GO_LIVE)
 
 
 def _adopt(settings: Settings, desk: Desk, optimizer: Optimizer, watcher: Watcher) -> None:

@@ -94,7 +94,8 @@ class Reporter:
         reason = self._reconciler.desk.halted()
         connections = self._reconciler.desk.connections
         problems = list(self._intake.problems.values())
-        problems += [connection.problem for connection in connections.values() if connection.problem is not None]
+        for connection in connections.values():
+            problems += connection.problems
         return describe(
             self._intake,
             self._reconciler.desk.journal,
@@ -234,7 +235,7 @@ def _venue(connection: Connection) -> VenueStatus:
         driver=connection.driver,
         connected=connection.connected,
         equity=None if connection.equity is None else f"{connection.equity:.2f}",
-        position_mode="one_way" if connection.known else None,
-        problem=None if connection.problem is None else connection.problem.what,
+        position_mode=connection.venue.position_mode if connection.known else None,
+        problem="; ".join(problem.what for problem in connection.problems) or None,
         prices=connection.venue.describe() if connection.known else None,
     )

@@ -9,7 +9,18 @@ import pytest
 
 from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files
-from tests.tasks.evidence import BTC, ETH, QUICK, flat_market, positions, until, until_positions
+from tests.tasks.evidence import (
+    BTC,
+    ETH,
+    QUICK,
+    flat_market,
+    hold,
+    let_resync,
+    market,
+    positions,
+    until,
+    until_positions,
+)
 from tests.tasks.strange_venues import install
 
 
@@ -185,3 +196,61 @@ def test_live_needs_both_the_settings_and_the_switch(files: Files) -> None:
         daemon.wait_for("daemon.started")
         assert daemon.terminate() == 0
     assert run_command(files.root, "run", "--once", "--live").returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", ["", 'mode = "live"\n'])
+def test_an_exchange_is_only_looked_at_unless_the_settings_and_the_switch_say_live(
+    files: Files, installed: dict[str, str], settings: str
+) -> None:
+    """It plans and says so, for that venue alone; the paper account beside it is traded."""
+    exchange = '[venues.exchange]\ndriver = "paperlike"\n'
+    files.settings(settings + QUICK + flat_market(files) + exchange)
+    files.portfolio({"one": 0.5, "two": 0.5}, exchanges={"two": "exchange"})
+    files.state("one", 1.0)
+    files.state("two", 1.0)
+    hold(files.root, BTC, "0.02", "exchange")
+    with Daemon(files.root, environment=installed) as daemon:
+        said = daemon.wait_for("venue.read_only")
+        assert (said["venue"], "--live" in said["mend"]) == ("exchange", True)
+        refused = daemon.wait_for("risk.refused", limit="mode", venue="exchange")
+        assert "would buy 0.08" in refused["reason"]
+        until_positions(files.root, BTC="0.100")
+        until(lambda: market(files.root, BTC, "exchange")["status"] == "refused")
+        assert "read only" in market(files.root, BTC, "exchange")["reason"]
+        hold(files.root, BTC, "0.03", "exchange")
+        daemon.wait_for("risk.refused", quantity="0.070")
+        let_resync(files.root)
+        assert len(daemon.named("venue.read_only")) == 1
+        assert len(daemon.named("risk.refused")) == 2
+        assert daemon.named("position.taken_over", venue="exchange") == []
+        assert daemon.named("position.drifted") == []
+        assert daemon.terminate() == 0
+    until_positions(files.root, "exchange", BTC="0.03")
+    with Daemon(files.root, "--once", environment=installed) as daemon:
+        assert daemon.wait() == 5
+    if settings:
+        with Daemon(files.root, "--once", "--live", environment=installed) as daemon:
+            assert daemon.wait() == 0
+        until_positions(files.root, "exchange", BTC="0.100")
+
+
+@pytest.mark.slow
+def test_once_trades_where_it_can_before_it_exits_with_75(files: Files, installed: dict[str, str]) -> None:
+    """A venue that is away keeps nothing on the others from being done."""
+    files.settings(flat_market(files) + '[venues.exchange]\ndriver = "unreachable"\n')
+    files.portfolio({"one": 0.5, "two": 0.5}, exchanges={"two": "exchange"})
+    files.state("one", 1.0)
+    files.state("two", 1.0)
+    with Daemon(files.root, "--once", environment=installed) as daemon:
+        assert daemon.wait() == 75
+    until_positions(files.root, BTC="0.100")
+
+
+@pytest.mark.slow
+def test_the_position_mode_of_a_venue_is_its_own(files: Files) -> None:
+    """A venue that was never reached has none."""
+    files.settings(QUICK + flat_market(files))
+    with Daemon(files.root) as daemon:
+        daemon.wait_for("venue.connected")
+        until(lambda: daemon.status()["venues"]["paper"]["position_mode"] == "one_way")

@@ -205,6 +205,22 @@ def test_flatten_with_a_locked_market_closes_the_others_and_says_which_is_left(f
     until_positions(files.root, BTC="0.3")
 
 
+def test_flatten_with_the_daemon_down_closes_what_it_can_reach(files: Files) -> None:
+    """A venue that is away keeps nothing on the others open, and is 75 in the end."""
+    trading(files)
+    files.settings(QUICK + flat_market(files) + flat_market(files, "second"))
+    files.portfolio({"btc": 0.5, "eth": 0.5}, exchanges={"btc": "second"})
+    with Daemon(files.root) as daemon:
+        until_positions(files.root, ETH="2")
+        until_positions(files.root, "second", BTC="0.100")
+        daemon.terminate()
+    (files.root / "var/paper-second.db").write_bytes(b"this is no database" * 100)
+    ended = run_command(files.root, "flatten", "--yes")
+    assert ended.returncode == 75, ended.stderr
+    assert "second" in ended.stderr
+    assert positions(files.root) == {}
+
+
 def test_unlock_of_what_is_not_locked_fails_and_says_what_is(files: Files) -> None:
     ended = run_command(files.root, "unlock", "BTCUSDT")
     assert ended.returncode == 1

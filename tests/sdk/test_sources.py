@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import ccxt  # type: ignore[import-untyped]
+import ccxt
 import numpy as np
 import pytest
 

@@ -24,8 +24,9 @@ from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.worker import Worker
 from portfoliod.settings import load_settings
 from portfoliod.switches import HaltSwitch
-from portfoliod.venues import Inspection, OrderReport, PositionMode, PositionMoved, Positions, Price, VenueEvent
+from portfoliod.venues import Inspection, OrderReport, PositionMode, Positions, Price, VenueEvent
 from portfoliod.workspace import Workspace
+from tests.harness.daemon import PATIENCE
 from tests.harness.workspace import Files
 
 BTC, ETH = Key("main", "BTC/USDT:USDT"), Key("main", "ETH/USDT:USDT")
@@ -55,6 +56,14 @@ class ScriptedVenue:
         """What the next look-ups find; those after them find nothing."""
         self.trouble: dict[tuple[str, str], Exception] = {}
         """What a method raises for a symbol, or for the symbol "" where it takes none."""
+        self.waits: dict[str, asyncio.Event] = {}
+        """What a method waits for before it answers."""
+        self.shown: deque[Mapping[str, Decimal]] = deque()
+        """What the next snapshots show; those after them show what is held."""
+        self.news: asyncio.Queue[VenueEvent] = asyncio.Queue()
+        """What the streams say."""
+        self.cancelled: list[Intent] = []
+        self.verified = 0
         self.price_is_asked: Callable[[], None] = lambda: None
         self.equity_reads = 0
         self.paused = 0.0
@@ -62,10 +71,11 @@ class ScriptedVenue:
 
     async def connect(self) -> None:
         """Connect."""
-        self._raise("connect")
+        await self._obstruct("connect")
 
     async def close(self) -> None:
         """Close."""
+        await self._obstruct("close")
 
     def describe(self) -> str:
         """Say what this is."""
@@ -84,30 +94,36 @@ class ScriptedVenue:
 
     async def price(self, symbol: str) -> Price:
         """Return the price of a market."""
-        self._raise("price", symbol)
+        await self._obstruct("price", symbol)
         self.price_is_asked()
         return Price(PRICES[symbol.partition("/")[0]], time.monotonic())
 
     async def positions(self, newer_than: float) -> Positions:
         """Return what is held now."""
-        self._raise("positions")
+        await self._obstruct("positions")
         self.asked_newer_than.append(newer_than)
-        return Positions(time.monotonic(), dict(self.held))
+        return Positions(time.monotonic(), dict(self.shown.popleft() if self.shown else self.held))
+
+    def streamed_position(self, _symbol: str) -> Decimal | None:
+        """Return None: there is no stream of positions."""
+        return None
 
     async def equity(self) -> Decimal:
         """Return the equity."""
-        self._raise("equity")
+        await self._obstruct("equity")
         self.equity_reads += 1
         return self.value
 
     async def place(self, intent: Intent) -> OrderReport:
         """Answer as told, or fill the order."""
         self.placed.append(intent)
-        self._raise("place", intent.key.symbol)
+        await self._obstruct("place", intent.key.symbol)
         return (self.answers.popleft() if self.answers else self.filled)(intent)
 
     async def cancel(self, intent: Intent) -> None:
-        """Let the order be."""
+        """Note the wish, and let the order be."""
+        await self._obstruct("cancel", intent.key.symbol)
+        self.cancelled.append(intent)
 
     def pause(self) -> float:
         """Return how long the venue wants to be left alone."""
@@ -115,7 +131,8 @@ class ScriptedVenue:
 
     async def verify(self) -> None:
         """Look whether the account is what it was."""
-        self._raise("verify")
+        self.verified += 1
+        await self._obstruct("verify")
 
     async def inspect(self) -> Inspection:
         """Find nothing."""
@@ -123,13 +140,14 @@ class ScriptedVenue:
 
     async def find(self, intent: Intent) -> OrderReport | None:
         """Return the next of what is to be found."""
-        self._raise("find", intent.key.symbol)
+        await self._obstruct("find", intent.key.symbol)
         return self.found.popleft() if self.found else None
 
     async def events(self) -> AsyncIterator[VenueEvent]:
-        """Say nothing."""
-        await asyncio.Event().wait()
-        yield PositionMoved("")  # never reached: it makes this a generator
+        """Yield the news."""
+        while True:
+            await self._obstruct("events")
+            yield await self.news.get()
 
     def filled(self, intent: Intent) -> OrderReport:
         """Fill an order in one trade and report it whole."""
@@ -141,7 +159,9 @@ class ScriptedVenue:
         """Fill an order whose trades are not known yet."""
         return msgspec.structs.replace(self.filled(intent), fills=())
 
-    def _raise(self, method: str, symbol: str = "") -> None:
+    async def _obstruct(self, method: str, symbol: str = "") -> None:
+        if method in self.waits:
+            await self.waits[method].wait()
         if (method, symbol) in self.trouble:
             raise self.trouble[method, symbol]
 
@@ -160,6 +180,13 @@ def unfilled(status: IntentStatus) -> Answer:
     return lambda intent: OrderReport(intent.client_id, status, ZERO)
 
 
+async def until(seen: Callable[[], object]) -> None:
+    """Let the tasks go on until something is seen; fail if it never is."""
+    async with asyncio.timeout(PATIENCE):
+        while not seen():  # noqa: ASYNC110 - what is seen is no task's to announce
+            await asyncio.sleep(0.005)
+
+
 class Trading:
     """The tasks that trade, in one workspace, each ready to be asked for one step."""
 
@@ -173,7 +200,11 @@ class Trading:
     @property
     def venue(self) -> ScriptedVenue:
         """The venue of the default route."""
-        venue = self.desk.connections["main"].venue
+        return self.venue_of("main")
+
+    def venue_of(self, name: str) -> ScriptedVenue:
+        """Return a venue by its name."""
+        venue = self.desk.connections[name].venue.inner
         assert isinstance(venue, ScriptedVenue)
         return venue
 
@@ -187,8 +218,19 @@ class Trading:
         """Connect, decide, and return the worker of a key that has looked at nothing."""
         for connection in self.desk.connections.values():
             await connection.connect()
-        await Decider(self.desk).decide()
+        await Decider(self.desk).decide(key.venue)
         return self.reconciler.worker(key)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Let the reconciler run by itself."""
+        task = asyncio.create_task(self.reconciler.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query on the journal."""
@@ -202,6 +244,8 @@ def trade(
     *venues: ScriptedVenue,
     weights: Mapping[str, float] | None = None,
     settings: str = "",
+    exchanges: Mapping[str, str] | None = None,
+    read_only: bool = False,
 ) -> None:
     """Run a scenario with the workspace and its venues open."""
 
@@ -209,12 +253,14 @@ def trade(
         workspace = Workspace(files.root)
         workspace.create()
         files.settings(f'default_venue = "main"\n{settings}\n[venues.main]\ndriver = "scripted"\n')
-        files.portfolio(weights or {"trend": 1.0})
+        files.portfolio(weights or {"trend": 1.0}, exchanges=dict(exchanges or {}))
         async with asyncio.timeout(60), Journal(workspace.journal_file) as journal:
             loaded = load_settings(workspace.settings_file)
             intake = Intake(workspace, journal, loaded.risk.max_position)
             intake.read_all()
-            connections = {venue.name: Connection(venue, "scripted") for venue in venues or (ScriptedVenue(),)}
+            connections = {
+                venue.name: Connection(venue, "scripted", read_only=read_only) for venue in venues or (ScriptedVenue(),)
+            }
             await scenario(
                 Trading(files, workspace, journal, Desk(loaded, intake, journal, connections, HaltSwitch(workspace)))
             )

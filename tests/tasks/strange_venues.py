@@ -16,6 +16,7 @@ ENTRY_POINTS = f"""\
 refusing = {__name__}:open_refusing
 unreachable = {__name__}:open_unreachable
 slow = {__name__}:open_slow
+paperlike = {__name__}:open_paperlike
 """
 
 
@@ -58,6 +59,11 @@ def open_unreachable(context: VenueContext, _table: Mapping[str, object]) -> Unr
 def open_slow(context: VenueContext, _table: Mapping[str, object]) -> Slow:
     """Return a venue that is slow."""
     return Slow(context, PaperSettings(prices="candles:recorded"))
+
+
+def open_paperlike(context: VenueContext, _table: Mapping[str, object]) -> PaperVenue:
+    """Return a venue without a fault: what an exchange is to the daemon."""
+    return PaperVenue(context, PaperSettings(prices="candles:recorded"))
 
 
 def install(folder: Path) -> str:

@@ -37,7 +37,7 @@ def test_keys_that_are_refused_when_the_equity_is_read_to_size_halt(files: Files
         await trading.reconciler.once()
         trading.venue.trouble["equity", ""] = KeysRefused("revoked", where="venue main")
         trading.want(trend=0.5)
-        await Decider(trading.desk).decide()
+        await Decider(trading.desk).decide("main")
         assert trading.desk.halted() == "keys refused: venue main"
 
     trade(files, scenario, settings='capital = "equity"')

@@ -54,7 +54,7 @@ def test_an_order_that_filled_nothing_is_sent_again_after_a_while_or_for_a_new_d
         assert first.again > 0
         worker = trading.reconciler.worker(BTC)
         for _ in range(3):
-            worker.touch()
+            worker.moved()
             woken = await worker.look()
             assert woken.again is not None
             assert 0 < woken.again <= first.again

@@ -45,10 +45,10 @@ def test_an_equity_that_is_not_a_number_sizes_nothing_and_ends_nothing(files: Fi
         trading.want(trend=0.5)
         for wrong in ("NaN", "sNaN", "Infinity"):
             trading.venue.value = Decimal(wrong)
-            assert await Decider(trading.desk).decide() == []
+            assert await Decider(trading.desk).decide("main") == []
         assert trading.journal.targets == {BTC: in_force}
         trading.venue.value = Decimal(20_000)
-        (decision,) = await Decider(trading.desk).decide()
+        (decision,) = await Decider(trading.desk).decide("main")
         assert (decision.account_value, decision.quantity) == (Decimal(20_000), Decimal("0.2"))
 
     trade(files, scenario, settings=BY_EQUITY)
@@ -61,7 +61,7 @@ def test_the_equity_is_not_read_when_nothing_changed(files: Files) -> None:
         reads = trading.venue.equity_reads
         for _ in range(3):
             trading.want(trend=1.0)
-            assert await Decider(trading.desk).decide() == []
+            assert await Decider(trading.desk).decide("main") == []
         assert trading.venue.equity_reads == reads
 
     trade(files, scenario, settings=BY_EQUITY)

@@ -59,6 +59,12 @@ class Stage:
         snapshot = await self.venue.positions(time.monotonic())
         return snapshot.quantities.get(self.symbol, ZERO)
 
+    async def equity(self) -> Decimal:
+        """Return what the account is worth now."""
+        equity = await self.venue.equity()
+        assert equity is not None
+        return equity
+
     async def settled(self, intent: Intent, report: OrderReport) -> OrderReport:
         """Return what an order has come to, once it is final."""
         deadline = time.monotonic() + PATIENCE
@@ -337,10 +343,10 @@ class VenueContract:
         """Equity is cash plus positions: an order costs its fee and its distance from the price, and no more."""
         rules = stage.venue.rules(stage.symbol)
         for signed in (stage.quantity, -stage.quantity):
-            before = await stage.venue.equity()
+            before = await stage.equity()
             report = await stage.trade(signed)
             price = (await stage.venue.price(stage.symbol)).value
-            after = await stage.venue.equity()
+            after = await stage.equity()
             assert after < before
             if all(fill.fee_currency == stage.quote for fill in report.fills) and not rules.inverse:
                 costs = sum((fill.fee + fill.signed * (fill.price - price) for fill in report.fills), ZERO)
@@ -367,7 +373,7 @@ class VenueContract:
         """Closing and opening the account changes neither positions nor orders, and an id still trades only once."""
         intent = stage.intent(stage.quantity)
         report = await stage.settled(intent, await stage.venue.place(intent))
-        equity = await stage.venue.equity()
+        equity = await stage.equity()
         price = (await stage.venue.price(stage.symbol)).value
         await stage.venue.close()
         again = await stage.reopen()
@@ -379,7 +385,9 @@ class VenueContract:
             assert found is not None
             assert (found.status, found.filled) == (report.status, report.filled)
             assert _by_trade(found.fills) == _by_trade(report.fills)
-            assert abs(await again.equity() - equity) <= price * held * stage.price_noise
+            worth = await again.equity()
+            assert worth is not None
+            assert abs(worth - equity) <= price * held * stage.price_noise
             adopted = await again.place(intent)
             assert adopted.filled == report.filled
             assert (await again.positions(time.monotonic())).quantities[stage.symbol] == stage.quantity

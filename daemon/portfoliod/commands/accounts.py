@@ -51,7 +51,7 @@ class Account:
                 self._add(problem, exit_code=1)
         with self._noted():
             self.equity = await venue.equity()
-            self._say(f"equity {self.equity:,.2f}")
+            self._say("equity not known" if self.equity is None else f"equity {self.equity:,.2f}")
 
     @contextlib.contextmanager
     def _noted(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from decimal import Decimal
 from functools import partial
@@ -70,16 +71,19 @@ async def preview(workspace: Workspace, settings: Settings) -> Preview:
     intake = Intake(workspace, journal, settings.risk.max_position)
     try:
         intake.read_all()
-        for connection in connections.values():
-            await connection.venue.connect()
-            connection.known = True
+        for outcome in await asyncio.gather(*map(_connect, connections.values()), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
         return await _Rehearsal(workspace, settings, intake, journal, connections).preview()
     finally:
-        for connection in connections.values():
-            if connection.known:
-                await connection.venue.close()
+        await asyncio.gather(*(connection.venue.close() for connection in connections.values()))
         if journal is not None:
             await journal.close()
+
+
+async def _connect(connection: Connection) -> None:
+    await connection.venue.connect()
+    connection.known = True
 
 
 class _Rehearsal:
@@ -132,12 +136,14 @@ class _Rehearsal:
         )
         notes = [f"{refusal.strategy}: {refusal.error.what}: {refusal.error.found}" for refusal in refused]
         account_value = portfolio.account_value
-        if self._settings.capital == "equity":
-            venues = sizing_venues(portfolio, self._settings.default_venue, in_force) & self._connections.keys()
-            account_value = sum([await self._connections[name].venue.equity() for name in sorted(venues)], ZERO)
-        if account_value is None:
-            return [*in_force.values()], [*notes, "config/portfolio_config.json: account_value is missing"]
         by_equity = self._settings.capital == "equity"
+        if by_equity:
+            venues = sizing_venues(portfolio, self._settings.default_venue, in_force) & self._connections.keys()
+            equities = [await self._connections[name].venue.equity() for name in sorted(venues)]
+            account_value = None if None in equities else sum(filter(None, equities), ZERO)
+        if account_value is None:
+            missing = "the equity of a venue is not known" if by_equity else "account_value is missing"
+            return [*in_force.values()], [*notes, f"config/portfolio_config.json: {missing}"]
         decisions = []
         for key, want in wants.items():
             last = in_force.get(key)

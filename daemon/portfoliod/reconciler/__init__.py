@@ -1,6 +1,6 @@
 """Targets in, orders out: level-triggered, one worker a key."""
 
+from portfoliod.reconciler.look import Look, Standing
 from portfoliod.reconciler.reconciler import Reconciler
-from portfoliod.reconciler.worker import Look, Standing
 
 __all__ = ["Look", "Reconciler", "Standing"]

@@ -1,4 +1,4 @@
-"""One venue's connection: kept up, its outages said once and then at most hourly."""
+"""One venue's connection: kept up; its outages, pauses and stops said once, outages then at most hourly."""
 
 from __future__ import annotations
 
@@ -9,41 +9,73 @@ from decimal import Decimal
 
 import structlog
 
-from portfoliod.errors import KeysRefused, PortfoliodError, UnknownSymbol, VenueError, VenueUnreachable
+from portfoliod.errors import (
+    KeysRefused,
+    PortfoliodError,
+    SettingsError,
+    UnknownSymbol,
+    VenueError,
+    VenuePaused,
+    VenueStopped,
+    VenueUnreachable,
+)
 from portfoliod.model import Problem
+from portfoliod.reconciler.guarded import GuardedVenue, driver_failed
 from portfoliod.venues import Reconnected, Venue, VenueEvent
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 REMINDER_SECONDS = 3600.0
 LONGEST_PAUSE = 60.0
+"""Between two attempts to connect."""
+GO_LIVE = 'set mode = "live" and start with: portfoliod run --live'
+"""What a person does about a venue that is only looked at."""
 
 
 class Connection:
     """A venue, whether it can be used now, and what was last known of it."""
 
-    def __init__(self, venue: Venue, driver: str) -> None:
-        self.venue = venue
+    def __init__(self, venue: Venue, driver: str, *, read_only: bool = False) -> None:
+        self.venue = GuardedVenue(venue)
         self.driver = driver
-        self.connected = False
-        """Whether markets are known and the venue is believed to answer."""
+        self.read_only = read_only
+        """Looked at, not traded on."""
+        self.linked = False
+        """Whether markets are loaded and the streams are believed to be up."""
         self.known = False
         """Whether markets were ever loaded in this process."""
         self.problem: Problem | None = None
+        """Why it does not answer, until it does."""
+        self.stopped: Problem | None = None
+        """Why nothing is sent there, until the venue verifies that the account is what it was."""
         self.equity: Decimal | None = None
         self._reminded = -REMINDER_SECONDS
+        self._paused_until = self._pause_said_until = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether it answers: streams and reads."""
+        return self.linked and self.problem is None
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What a person should know of it now."""
+        return [problem for problem in (self.stopped, self.problem) if problem is not None]
 
     async def connect(self) -> None:
         """Connect once.
 
         Raises:
             VenueUnreachable: it does not answer.
+            VenueStopped: the account is still not what it was.
             KeysRefused: it does not accept the keys.
         """
         await self.venue.connect()
         await self.read_equity()
+        if self.stopped is not None:
+            await self.verify()
         recovered = self.problem is not None
-        self.connected = self.known = True
+        self.linked = self.known = True
         self.problem = None
         event = "venue.recovered" if recovered else "venue.connected"
         log.info(event, venue=self.venue.name, driver=self.driver, prices=self.venue.describe())
@@ -59,62 +91,115 @@ class Connection:
         while True:
             started = time.monotonic()
             try:
-                if not self.connected:
-                    await self.connect()
-                    up()
-                async for event in self.venue.events():
-                    await happened(self.venue.name, event)
-                    if isinstance(event, Reconnected):
-                        up()
+                await self._follow(up, happened)
             except KeysRefused as error:
                 self.failed(error)
                 keys_refused(error)
                 pause = LONGEST_PAUSE
-            except VenueUnreachable as error:
+            except (VenueError, UnknownSymbol) as error:
                 self.failed(error)
-            except PortfoliodError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a driver's mistake must not end the other venues
-                self.failed(driver_failed(self.venue.name, error))
+            except SettingsError as error:
+                if not self.known:
+                    raise
+                self.failed(error)
             if time.monotonic() - started > LONGEST_PAUSE:
                 pause = 1.0
-            self.connected = False
-            await asyncio.sleep(pause)
+            self.linked = False
+            await asyncio.sleep(max(pause, self.pause()))
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def failed(self, error: VenueError) -> None:
-        """Note that the venue did not answer, and say so the first time and then at most hourly."""
+    async def _follow(self, up: Callable[[], None], happened: Callable[[str, VenueEvent], Awaitable[None]]) -> None:
+        """Connect where that is due, and pass the venue's events on until its streams break off."""
+        if not self.linked:
+            await self.connect()
+            up()
+        async for event in self.venue.events():
+            try:
+                await happened(self.venue.name, event)
+            except Exception as error:
+                # What nobody can make sense of is the driver's mistake, and must not end the other venues.
+                raise driver_failed(self.venue.name, error) from error
+            if isinstance(event, Reconnected):
+                up()
+
+    async def verify(self) -> bool:
+        """Ask whether the account is what it was, and return whether that ended a stop.
+
+        Raises:
+            VenueStopped: it is not.
+            VenueUnreachable: it does not answer.
+            KeysRefused: it does not accept the keys.
+        """
+        await self.venue.verify()
+        ended = self.stopped is not None
+        self.stopped = None
+        if ended:
+            log.info("venue.recovered", venue=self.venue.name, reason="the account is what it was")
+        return ended
+
+    def failed(self, error: PortfoliodError) -> None:
+        """Note what an error says of the venue: that it wants to be left alone, is stopped, or does not answer."""
+        if isinstance(error, VenuePaused):
+            self._paused_until = max(self._paused_until, time.monotonic() + error.seconds)
+            self.pause()
+        elif isinstance(error, VenueStopped):
+            self._stop(error)
+        else:
+            self._unreachable(error)
+
+    def _stop(self, error: VenueStopped) -> None:
+        kept = error.kept or "nothing is sent there; targets are decided on; the other venues are traded"
+        first = self.stopped is None
+        self.stopped = self._problem(error, kept)
+        if first:
+            fields = {"error": error.what, "found": error.found, "kept": kept, "mend": error.mend}
+            log.error("venue.stopped", venue=self.venue.name, **fields)
+
+    def _unreachable(self, error: PortfoliodError) -> None:
         first = self.problem is None
-        self.problem = Problem(
-            what=error.what,
-            where=f"venue {self.venue.name}",
-            found=error.found,
-            kept=error.kept or "targets stay as they are; nothing is assumed about positions",
-            mend=error.mend,
+        self.problem = self._problem(
+            error, error.kept or "targets stay as they are; nothing is assumed about positions"
         )
         now = time.monotonic()
         if first or now - self._reminded >= REMINDER_SECONDS:
             self._reminded = now
             log.warning("venue.unreachable", venue=self.venue.name, error=error.what, found=error.found)
 
+    def _problem(self, error: PortfoliodError, kept: str) -> Problem:
+        return Problem(error.what, where=f"venue {self.venue.name}", found=error.found, kept=kept, mend=error.mend)
+
     def answered(self) -> None:
         """Note that the venue answered."""
-        if self.problem is not None and self.connected:
+        if self.problem is not None and self.linked:
             self.problem = None
             log.info("venue.recovered", venue=self.venue.name)
 
-    async def read_equity(self) -> Decimal:
-        """Return the account's equity, and remember it."""
-        try:
-            equity = await self.venue.equity()
-        except PortfoliodError:
-            raise
-        except Exception as error:
-            raise driver_failed(self.venue.name, error) from error
-        if not equity.is_finite():
-            raise VenueUnreachable("the equity is not a number", where=f"venue {self.venue.name}", found=str(equity))
-        self.equity = equity
-        return equity
+    def pause(self) -> float:
+        """Return for how many seconds the venue is to be left alone, 0 where it is not, and say so once."""
+        now = time.monotonic()
+        left = max(0.0, self.venue.pause(), self._paused_until - now)
+        if left > 0:
+            if now >= self._pause_said_until:
+                log.warning("venue.paused", venue=self.venue.name, seconds=round(left, 1))
+            self._pause_said_until = max(self._pause_said_until, now + left)
+        return left
+
+    async def read_equity(self) -> Decimal | None:
+        """Return the account's equity, and remember it; None where the venue cannot tell it."""
+        self.equity = await self.venue.equity()
+        return self.equity
+
+    async def fresh_price(self, symbol: str, oldest: float) -> Decimal:
+        """Return a market's price.
+
+        Raises:
+            VenueUnreachable: there is none, or it is older than `oldest` seconds.
+        """
+        price = await self.venue.price(symbol)
+        age = time.monotonic() - price.at
+        if age > oldest:
+            raise VenueUnreachable("the price is too old", where=symbol, found=f"{age:.0f} s")
+        return price.value
 
 
 def resolve(connections: Mapping[str, Connection], venue: str, text: str) -> str:
@@ -134,15 +219,4 @@ def resolve(connections: Mapping[str, Connection], venue: str, text: str) -> str
         )
     if not connection.known:
         raise VenueUnreachable("its markets are not known yet", where=f"venue {venue}")
-    try:
-        return connection.venue.resolve(text)
-    except PortfoliodError:
-        raise
-    except Exception as error:
-        raise driver_failed(venue, error) from error
-
-
-def driver_failed(venue: str, error: Exception) -> VenueUnreachable:
-    """Return what a driver's mistake is to the daemon: no answer, and a traceback in the log."""
-    log.error("venue.failed", venue=venue, exc_info=error)
-    return VenueUnreachable("the driver failed", where=f"venue {venue}", found=repr(error))
+    return connection.venue.resolve(text)

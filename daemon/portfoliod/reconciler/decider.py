@@ -10,9 +10,9 @@ from functools import partial
 
 import structlog
 
-from portfoliod.errors import KeysRefused, PortfoliodError, UnknownSymbol, VenueError, VenueUnreachable
+from portfoliod.errors import KeysRefused, UnknownSymbol, VenueError, VenuePaused, VenueStopped, VenueUnreachable
 from portfoliod.model import ZERO, Decision, Key, PortfolioConfig, Problem
-from portfoliod.reconciler.connection import Connection, driver_failed, resolve
+from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.reconciler.desk import Desk
 from portfoliod.targets import Wanted, ascribed_anew, changed, decide, sizing_venues, wanted
 
@@ -26,8 +26,8 @@ class Decider:
         self.desk = desk
         self._said: dict[str, str] = {}
 
-    async def decide(self) -> list[Decision]:
-        """Journal a decision for each key whose wanted notional changed, and return them.
+    async def decide(self, venue: str) -> list[Decision]:
+        """Journal a decision for each key of a venue whose wanted notional changed, and return them.
 
         Raises:
             JournalFailed: nothing was decided.
@@ -35,17 +35,19 @@ class Decider:
         portfolio = self.desk.intake.portfolio
         if portfolio is None:
             return []
-        in_force = self.desk.journal.targets
-        wants, refused = wanted(
+        connections = self.desk.connections
+        everything, refused = wanted(
             self.desk.intake.states,
             portfolio,
-            in_force,
-            partial(resolve, self.desk.connections),
+            self.desk.journal.targets,
+            partial(resolve, connections),
             self.desk.settings.default_venue,
         )
         self._say_refused(
             {refusal.strategy: refusal.error for refusal in refused if isinstance(refusal.error, UnknownSymbol)}
         )
+        # A venue that does not exist has nobody of its own to say so.
+        wants = {key: want for key, want in everything.items() if key.venue == venue or key.venue not in connections}
         await self._ascribe_anew(wants)
         account_value = await self._account_value(portfolio, wants)
         if account_value is None:
@@ -91,8 +93,8 @@ class Decider:
         try:
             price = await self._price(connection, want)
             rules = connection.venue.rules(want.key.symbol)
-        except KeysRefused as error:
-            self.desk.keys_refused(error)
+        except (KeysRefused, VenuePaused, VenueStopped) as error:
+            self.desk.venue_failed(connection, error)
             return None
         except (VenueError, UnknownSymbol) as error:
             fields = {"venue": want.key.venue, "symbol": want.key.symbol, "reason": error.what}
@@ -111,25 +113,11 @@ class Decider:
         """Return the price to size a key by; to close it, the last one will do."""
         last = self.desk.journal.targets.get(want.key)
         try:
-            return await self._fresh_price(connection, want.key.symbol)
+            return await connection.fresh_price(want.key.symbol, self.desk.oldest_price)
         except VenueUnreachable:
             if want.exposure == 0 and last is not None:
                 return last.price
             raise
-
-    async def _fresh_price(self, connection: Connection, symbol: str) -> Decimal:
-        try:
-            price = await connection.venue.price(symbol)
-        except PortfoliodError:
-            raise
-        except Exception as error:
-            raise driver_failed(connection.venue.name, error) from error
-        age = time.monotonic() - price.at
-        if not price.value.is_finite() or price.value <= 0:
-            raise VenueUnreachable("the price is not positive", where=symbol, found=str(price.value))
-        if age > self.desk.settings.reconciler.price_max_age_seconds:
-            raise VenueUnreachable("the price is too old", where=symbol, found=f"{age:.0f} s")
-        return price.value
 
     async def _account_value(self, portfolio: PortfolioConfig, wants: Mapping[Key, Wanted]) -> Decimal | None:
         """Return what targets are sized by, None where that is not known now."""
@@ -149,21 +137,24 @@ class Decider:
             return portfolio.account_value
         if not self._due(wants, ZERO):
             return ZERO  # nothing is sized, so nothing is read
-        total = ZERO
-        venues = sizing_venues(portfolio, self.desk.settings.default_venue, self.desk.journal.targets)
-        for name in sorted(venues & self.desk.connections.keys()):
-            connection = self.desk.connections[name]
-            if not connection.known:
-                return None
-            try:
-                total += await connection.read_equity()
-            except KeysRefused as error:
-                self.desk.keys_refused(error)
-                return None
-            except VenueError as error:
-                connection.failed(error)
-                return None
-        return total if total > 0 else None
+        return await self._equity(sizing_venues(portfolio, self.desk.settings.default_venue, self.desk.journal.targets))
+
+    async def _equity(self, venues: set[str]) -> Decimal | None:
+        """Return what venues are worth together, None where that is not positive, or not known of one of them."""
+        connections = [self.desk.connections[name] for name in sorted(venues & self.desk.connections.keys())]
+        if not all(connection.known for connection in connections):
+            return None
+        equities = await asyncio.gather(*(self._equity_of(connection) for connection in connections))
+        known = [equity for equity in equities if equity is not None]
+        total = sum(known, ZERO)
+        return total if len(known) == len(connections) and total > 0 else None
+
+    async def _equity_of(self, connection: Connection) -> Decimal | None:
+        try:
+            return await connection.read_equity()
+        except VenueError as error:
+            self.desk.venue_failed(connection, error)
+            return None
 
     def _say_refused(self, errors: dict[str, UnknownSymbol]) -> None:
         problems = self.desk.intake.problems

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import structlog
 
-from portfoliod.errors import KeysRefused
+from portfoliod.errors import KeysRefused, VenueError
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import Decision, Key
@@ -57,6 +57,11 @@ class Desk:
         self.limits = limits(settings)
         self.intake.max_position = settings.risk.max_position
 
+    @property
+    def oldest_price(self) -> float:
+        """How many seconds old a price may be."""
+        return self.settings.reconciler.price_max_age_seconds
+
     def gross_notional(self) -> Decimal:
         """Return the sum of |target notional| over all keys."""
         return gross_notional(self.journal.targets.values())
@@ -80,6 +85,13 @@ class Desk:
     def keys_refused(self, error: KeysRefused) -> None:
         """Halt, because a venue does not accept its keys."""
         self.trip(f"keys refused: {error.where or error.what}")
+
+    def venue_failed(self, connection: Connection, error: VenueError) -> None:
+        """Take in what an error says of a whole venue."""
+        if isinstance(error, KeysRefused):
+            self.keys_refused(error)
+        else:
+            connection.failed(error)
 
     def note_halt(self) -> None:
         """Say that the daemon is halted, or not any more, when that changes."""

@@ -6,11 +6,13 @@ Nothing is ever sent twice: what is not proven is looked up by its client order 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 
+import msgspec
 import structlog
 
-from portfoliod.errors import OrderRefused
+from portfoliod.errors import KeysRefused, OrderRefused, VenueStopped
 from portfoliod.journal import Journal
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus
 from portfoliod.reconciler.connection import Connection
@@ -18,6 +20,13 @@ from portfoliod.reconciler.desk import Desk
 from portfoliod.venues import OrderReport
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Resolution(msgspec.Struct, frozen=True):
+    """How far an order is known to have come, and what keeps that from being final, where something special does."""
+
+    status: IntentStatus
+    doubt: str = ""
 
 
 class Orders:
@@ -41,6 +50,8 @@ class Orders:
         Raises:
             JournalFailed: nothing was sent.
             OrderRefused: the venue did not take it.
+            KeysRefused: the venue does not accept the keys. Whether it took the order is not known.
+            VenueStopped: likewise, of an account that changed.
         """
         await self._journal.intend(number, intent)
         log.info("order.intended", **_fields(intent))
@@ -57,13 +68,16 @@ class Orders:
             await self._journal.settle(intent, IntentStatus.REFUSED, error.what)
             log.error("order.refused", **_fields(intent), error=error.what, found=error.found)
             raise
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the order may have arrived
+        except Exception as error:
+            # Whatever went wrong, the order may have arrived.
             log.warning("order.unknown", **_fields(intent), error=str(error))
             await self._journal.settle(intent, IntentStatus.UNKNOWN, str(error))
+            if isinstance(error, (KeysRefused, VenueStopped)):
+                raise
             return IntentStatus.UNKNOWN
         return await self._record(intent, report, "order.acknowledged")
 
-    async def resolve(self, intent: Intent) -> IntentStatus:
+    async def resolve(self, intent: Intent) -> Resolution:
         """Find out what became of an order, and return how far it is known to have come.
 
         Raises:
@@ -72,14 +86,66 @@ class Orders:
         first = self._first_asked.setdefault(intent.client_id, time.monotonic())
         report = await self._venue.find(intent)
         if report is not None:
-            return await self._record(intent, report, "order.resolved")
+            return Resolution(await self._record(intent, report, "order.resolved"))
         seen = intent.status is IntentStatus.WORKING
-        if seen or time.monotonic() - first < self._venue.absence_grace:
-            return intent.status if seen else IntentStatus.UNKNOWN
-        await self._journal.settle(intent, IntentStatus.CANCELLED, "the venue never got it")
-        log.info("order.resolved", **_fields(intent), status="never arrived")
+        waited = time.monotonic() - first
+        if not self._venue.finds_orders and waited >= max(self._venue.absence_grace, self._venue.snapshot_lag):
+            return await self._resolve_by_position(intent, seen=seen)
+        if seen or waited < self._venue.absence_grace or not self._venue.finds_orders:
+            return Resolution(intent.status if seen else IntentStatus.UNKNOWN)
+        await self._conclude(intent, IntentStatus.CANCELLED, "the venue never got it")
+        return Resolution(IntentStatus.CANCELLED)
+
+    async def _resolve_by_position(self, intent: Intent, *, seen: bool) -> Resolution:
+        """Let the position say what became of an order that the venue cannot look up.
+
+        Args:
+            intent: the order.
+            seen: whether the venue said once that it has the order: then its absence from the position is no proof.
+        """
+        still = IntentStatus.WORKING if seen else IntentStatus.UNKNOWN
+        if self._desk.settings.reconciler.position_source == "ledger" or intent.key not in self._journal.books:
+            return Resolution(still, f"nothing shows what became of order {intent.client_id}: look at the venue")
+        snapshot = await self._venue.positions(time.monotonic())
+        left = intent.quantity - await self._journal.filled(intent)
+        away = snapshot.quantities.get(intent.key.symbol, ZERO) - self._journal.books[intent.key].expected
+        moved = away * intent.side.sign
+        step = self._venue.rules(intent.key.symbol).step
+        if abs(moved - left) < step:
+            status, filled, outcome = IntentStatus.DONE, left, "the position shows that it filled"
+        elif abs(moved) < step and not seen:
+            status, filled, outcome = IntentStatus.CANCELLED, ZERO, "the position shows that it never arrived"
+        elif 0 < moved < left and not seen:
+            status, filled, outcome = IntentStatus.CANCELLED, moved, "the position shows that a part of it filled"
+        else:
+            return Resolution(
+                still, f"order {intent.client_id} does not explain the position: it moved by {away.normalize():f}"
+            )
+        fills = [await self._seen_in_position(intent, filled)] if filled > 0 else []
+        await self._conclude(intent, status, outcome, fills)
+        return Resolution(status)
+
+    async def _seen_in_position(self, intent: Intent, quantity: Decimal) -> Fill:
+        """Return the fill that a position stands for: at the price of now, for want of its own."""
+        price = (await self._venue.price(intent.key.symbol)).value
+        return Fill(
+            key=intent.key,
+            trade_id=f"{intent.client_id}-position",
+            client_id=intent.client_id,
+            side=intent.side,
+            quantity=quantity,
+            price=price,
+            fee=ZERO,
+            fee_currency="",
+            at=time.time(),
+        )
+
+    async def _conclude(self, intent: Intent, status: IntentStatus, outcome: str, fills: Sequence[Fill] = ()) -> None:
+        """Journal what was found out about an order without a report."""
+        for fill in await self._journal.settle(intent, status, outcome, fills):
+            log_fill(fill)
+        log.info("order.resolved", **_fields(intent), status=str(status), outcome=outcome)
         self._first_asked.pop(intent.client_id, None)
-        return IntentStatus.CANCELLED
 
     async def _record(self, intent: Intent, report: OrderReport, event: str) -> IntentStatus:
         """Journal what the venue says. An order is final only once every fill that it counts is journaled."""

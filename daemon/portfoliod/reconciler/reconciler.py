@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from decimal import Decimal
+from functools import partial
 
 import structlog
 
-from portfoliod.errors import JournalFailed, KeysRefused, VenueError
+from portfoliod.errors import JournalFailed, SettingsError, VenueError
 from portfoliod.mailbox import Mailbox
-from portfoliod.model import ZERO, Decision, Fill, Key
+from portfoliod.model import Decision, Fill, Key
+from portfoliod.reconciler.accounts import Accounts
 from portfoliod.reconciler.decider import Decider
 from portfoliod.reconciler.desk import Desk
+from portfoliod.reconciler.look import Look, Standing
 from portfoliod.reconciler.orders import Orders, log_fill
-from portfoliod.reconciler.worker import Look, Standing, Worker
-from portfoliod.venues import Filled, PositionMoved, VenueEvent
+from portfoliod.reconciler.worker import Worker
+from portfoliod.venues import Filled, Liquidated, PositionMoved, VenueEvent
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 DECIDE = "decide"
 """In the mailbox: compare what is wanted with what was decided. A Key there: look at it."""
-
-
 STALLED_SECONDS = 30.0
+SHARED_LIMITS = {"state_max_age_seconds", "max_gross_leverage"}
+"""Limits that refuse no longer when something changes in another market, or in a state."""
 
 
 class Reconciler:
@@ -40,44 +42,72 @@ class Reconciler:
         self._orders = {name: Orders(desk, connection) for name, connection in desk.connections.items()}
         self._tasks: asyncio.TaskGroup | None = None
         self._decider = Decider(desk)
+        self._to_decide = {name: asyncio.Event() for name in desk.connections}
+        self._accounts = Accounts(desk, recovered=self.look_at)
+        self._accounts_due = asyncio.Event()
 
     async def run(self) -> None:
-        """Reconcile until cancelled."""
+        """Reconcile until cancelled. What a venue keeps waiting waits in tasks of its own."""
         async with asyncio.TaskGroup() as self._tasks:
-            for connection in self.desk.connections.values():
-                self._tasks.create_task(
-                    connection.run(self.look_at_everything, self.happened, self.desk.keys_refused),
-                    name=f"venue {connection.venue.name}",
-                )
+            for name, connection in self.desk.connections.items():
+                up = partial(self.look_at, name)
+                follows = connection.run(up, self.happened, self.desk.keys_refused)
+                self._tasks.create_task(follows, name=f"venue {name}")
+                self._tasks.create_task(self._decide_forever(name), name=f"decisions {name}")
             self._tasks.create_task(self._resync_forever(), name="resync")
+            self._tasks.create_task(self._account_forever(), name="accounts")
             self.note_switches()
-            self.mailbox.put(DECIDE, *self._known_keys())
             while True:
-                await self._deliver(await self.mailbox.take())
+                self._deliver(await self.mailbox.take())
 
     async def once(self) -> dict[Key, Look]:
         """Decide, look at every key until nothing is left to do at once, and return where each stands.
 
         Raises:
-            VenueUnreachable: a venue cannot be reached; the others were not tried.
-            KeysRefused: likewise.
+            VenueUnreachable: a venue cannot be reached; what can be done on the others was done.
+            VenueStopped: likewise.
+            KeysRefused: likewise, and this halts: on the others only reductions were sent.
+            SettingsError: a venue's table does not fit; nothing was done.
         """
-        for connection in self.desk.connections.values():
-            await connection.connect()
+        names = self.desk.connections.keys()
+        failures = [error for error in await asyncio.gather(*map(self._connect_once, names)) if error is not None]
+        failures.sort(key=lambda error: error.exit_code, reverse=True)
+        if failures and isinstance(failures[0], SettingsError):
+            raise failures[0]
         self.note_switches()
-        await self._decide()
+        await asyncio.gather(*map(self._decide, names))
         workers = [self.worker(key) for key in self._known_keys()]
         await asyncio.gather(*(_look_until_quiet(worker) for worker in workers))
+        if failures:
+            raise failures[0]
         return {worker.key: worker.last for worker in workers}
+
+    async def _connect_once(self, venue: str) -> VenueError | SettingsError | None:
+        """Connect a venue and return the error that kept it from that."""
+        connection = self.desk.connections[venue]
+        try:
+            await connection.connect()
+        except VenueError as error:
+            self.desk.venue_failed(connection, error)
+            return error
+        except SettingsError as error:
+            return error
+        return None
+
+    def look_at(self, venue: str) -> None:
+        """Look at every key of a venue, at positions read from now on: after a connection, or when a stop ended."""
+        for key, worker in self.workers.items():
+            if key.venue == venue:
+                worker.look_afresh()
+        self.mailbox.put(DECIDE, *(key for key in self._known_keys() if key.venue == venue))
 
     def look_at_everything(self) -> None:
         """Look at every key, at positions read from now on, and whether decisions are due.
 
-        After a connection, a reconnection, a switch, and at every resync.
+        After a switch, and at every resync.
         """
-        for worker in self.workers.values():
-            worker.look_afresh()
-        self.mailbox.put(DECIDE, *self._known_keys())
+        for venue in self.desk.connections:
+            self.look_at(venue)
 
     def alive(self) -> bool:
         """Return whether resyncs happen when they are due, and what they ask for is dealt with."""
@@ -93,25 +123,34 @@ class Reconciler:
     async def happened(self, venue: str, event: VenueEvent) -> None:
         """Take in an event of a venue's streams."""
         if isinstance(event, Filled):
-            if await self._is_news(event.fill):
-                self._moved(event.fill.key)
+            await self._take_in(event.fill)
+        elif isinstance(event, Liquidated):
+            self._liquidated(Key(venue, event.symbol), event.what)
         elif isinstance(event, PositionMoved):
             self._moved(Key(venue, event.symbol))
 
-    async def _is_news(self, fill: Fill) -> bool:
-        """Record a fill if it is of an order of ours, and return whether it was not known before."""
+    async def _take_in(self, fill: Fill) -> None:
+        """Record a fill if it is of an order of ours, and look at its key unless it was known before."""
         journal = self.desk.journal
         try:
             if not await journal.knows_order(fill.client_id):
-                return True
+                self._moved(fill.key)
+                return
             new = await journal.record_fills([fill])
         except JournalFailed as error:
             # The intent is still open: its fills are asked for again once the journal can be written.
             self.desk.trip(error.what)
-            return True
+            self._moved(fill.key)
+            return
         for recorded in new:
             log_fill(recorded)
-        return bool(new)
+        if new and fill.key in self.workers:
+            self.workers[fill.key].filled()
+
+    def _liquidated(self, key: Key, what: str) -> None:
+        log.error("position.liquidated", venue=key.venue, symbol=key.symbol, what=what)
+        self.desk.trip(f"liquidation of {key}: {what}")
+        self._moved(key)
 
     def worker(self, key: Key) -> Worker:
         """Return the worker of a key, started where the reconciler runs."""
@@ -127,11 +166,11 @@ class Reconciler:
         """Return whether no look is under way."""
         return all(worker.idle for worker in self.workers.values())
 
-    async def _decide(self) -> None:
+    async def _decide(self, venue: str) -> None:
         """Decide, and wake the workers of what was decided; those that reduce are announced to the others first."""
         in_force = dict(self.desk.journal.targets)
         try:
-            decisions = await self._decider.decide()
+            decisions = await self._decider.decide(venue)
         except JournalFailed as error:
             self.desk.trip(error.what)
             return
@@ -139,7 +178,7 @@ class Reconciler:
             if _shrinks(decision, in_force.get(decision.key)):
                 self.desk.announce_reduction(decision.key)
         for worker in self.workers.values():
-            if worker.refused_by == "state_max_age_seconds":
+            if worker.refused_by in SHARED_LIMITS:
                 worker.wake()
         for decision in decisions:
             worker = self.worker(decision.key)
@@ -154,52 +193,47 @@ class Reconciler:
     def _moved(self, key: Key) -> None:
         worker = self.workers.get(key)
         if worker is not None:
-            worker.touch()
-            worker.wake()
+            worker.moved()
 
-    async def _deliver(self, names: Iterable[str | Key]) -> None:
-        names = set(names)
-        if DECIDE in names:
-            await self._decide()
-        for key in names:
-            if isinstance(key, Key):
-                self.worker(key).wake()
+    def _deliver(self, names: Iterable[str | Key]) -> None:
+        for name in names:
+            if isinstance(name, Key):
+                self.worker(name).wake()
+            else:
+                for due in self._to_decide.values():
+                    due.set()
         self._delivered_at = time.monotonic()
+
+    async def _decide_forever(self, venue: str) -> None:
+        """Decide on a venue's keys whenever that is due, and once more after a pause that the venue asked for."""
+        due = self._to_decide[venue]
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
+        while True:
+            await due.wait()
+            due.clear()
+            if timer is not None:
+                timer.cancel()
+            await self._decide(venue)
+            pause = self.desk.connections[venue].pause()
+            timer = loop.call_later(pause, due.set) if pause > 0 else None
 
     async def _resync_forever(self) -> None:
         while True:
             seconds = self.desk.settings.reconciler.resync_seconds
             self._resync_due = time.monotonic() + seconds
             await asyncio.sleep(seconds)
-            try:
-                await self._record_equity()
-            except JournalFailed as error:
-                self.desk.trip(error.what)
             self.note_switches()
+            self._accounts_due.set()
             self._resynced_at = time.monotonic()
             log.debug("resync.done", markets=len(self.workers))
 
-    async def _record_equity(self) -> None:
-        total, highest = ZERO, ZERO
-        for name, connection in self.desk.connections.items():
-            try:
-                equity = await connection.read_equity() if connection.known else None
-            except KeysRefused as error:
-                self.desk.keys_refused(error)
-                equity = None
-            except VenueError as error:
-                connection.failed(error)
-                equity = None
-            if equity is None:
-                return
-            await self.desk.journal.record_equity(name, time.time(), equity)
-            total += equity
-            highest += self.desk.journal.highest_equity[name]
-        limit = Decimal(str(self.desk.settings.risk.max_drawdown))
-        if limit > 0 and highest > 0 and total <= highest * (1 - limit) and not self.desk.halt.reason():
-            self.desk.trip(
-                f"max_drawdown: equity {total:.2f} is {(1 - total / highest) * 100:.1f} % below its high {highest:.2f}"
-            )
+    async def _account_forever(self) -> None:
+        """Look at the accounts after each resync; looks at positions do not wait for that."""
+        while True:
+            await self._accounts_due.wait()
+            self._accounts_due.clear()
+            await self._accounts.look()
 
 
 def _shrinks(decision: Decision, last: Decision | None) -> bool:

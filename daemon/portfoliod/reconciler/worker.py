@@ -5,43 +5,37 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from decimal import Decimal
-from enum import StrEnum
 
 import msgspec
 import structlog
 
-from portfoliod.errors import JournalFailed, KeysRefused, OrderRefused, UnknownSymbol, VenueError, VenueUnreachable
-from portfoliod.model import ZERO, Decision, Intent, IntentStatus, Key, Lock, MarketRules
-from portfoliod.planning import FLATTENED, Leg, nearest_step, plan
-from portfoliod.reconciler.connection import Connection
+from portfoliod.errors import (
+    JournalFailed,
+    KeysRefused,
+    OrderRefused,
+    UnknownSymbol,
+    VenueError,
+    VenuePaused,
+    VenueStopped,
+    VenueUnreachable,
+)
+from portfoliod.model import ZERO, Decision, Intent, IntentStatus, Key, MarketRules
+from portfoliod.planning import FLATTENED, Leg, Plan, nearest_step, plan
+from portfoliod.reconciler.connection import GO_LIVE, Connection
 from portfoliod.reconciler.desk import Desk
+from portfoliod.reconciler.look import NOW, Look, Standing
 from portfoliod.reconciler.orders import Orders
+from portfoliod.reconciler.positions import PositionReader
 from portfoliod.risk import Circumstances, Refusal, check
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-NOW = 0.0
 LONGEST_BACK_OFF = 60.0
 AFTER_REFUSED_BY_RATE = 5.0
-
-
-class Standing(StrEnum):
-    """Where a key stands after a look."""
-
-    IN_STEP = "in_step"
-    WORKING = "working"
-    UNKNOWN = "unknown"
-    LOCKED = "locked"
-    REFUSED = "refused"
-
-
-class Look(msgspec.Struct, frozen=True):
-    """What a look found, and in how many seconds to look again; None: when something happens."""
-
-    standing: Standing
-    reason: str
-    again: float | None = None
+LATER_THAN_ASKED = (0.05, 0.5)
+"""Seconds, drawn anew each time: the markets of a venue do not all come back from a pause in the same moment."""
 
 
 class Worker:
@@ -57,15 +51,19 @@ class Worker:
         self._connection = connection
         self._venue = connection.venue
         self._orders = orders
+        self._reader = PositionReader(key, desk, connection)
         self._woken = asyncio.Event()
         self._busy = asyncio.Lock()
-        self._touched = time.monotonic()
-        self._version = 0
         self._failures = 0
+        self._asked = 0
+        """How often in a row an order that is on its way was asked for: to wait for it is no failure."""
         self._not_before = 0.0
         """When the next order may be sent, on the monotonic clock, after one that came to nothing."""
+        self._set_back = ""
+        """What it came to."""
         self.refused_by = ""
-        """The limit of [risk] that refused the last order, if one did."""
+        """What refused the last order, if something did: a limit of [risk], halt or mode."""
+        self._refusal_said = ""
         self._rules: MarketRules | None = None
         self._in_parts = 0
         """The decision whose order was split, until its last part is filled."""
@@ -74,10 +72,15 @@ class Worker:
         """Ask for a look; many wishes are one look."""
         self._woken.set()
 
-    def touch(self) -> None:
-        """Note that the position changed: what was read before is old."""
-        self._touched = time.monotonic()
-        self._version += 1
+    def moved(self) -> None:
+        """Note that the position moved, and look."""
+        self._reader.moved()
+        self.wake()
+
+    def filled(self) -> None:
+        """Note that an order of ours moved the position, and look."""
+        self._reader.filled()
+        self.wake()
 
     def decided_anew(self) -> None:
         """Forget how long to back off: the target is another one."""
@@ -85,7 +88,7 @@ class Worker:
 
     def look_afresh(self) -> None:
         """Look, at a position that is read from now on."""
-        self._touched = time.monotonic()
+        self._reader.expire()
         self.wake()
 
     @property
@@ -108,129 +111,94 @@ class Worker:
     async def look(self) -> Look:
         """Look once, and do what is to be done about it."""
         async with self._busy:
-            try:
-                look = await self._look()
-                self._connection.answered()
-            except OrderRefused as error:
-                look = self._came_to_nothing(error.what)
-            except KeysRefused as error:
-                self._desk.keys_refused(error)
-                look = Look(Standing.UNKNOWN, error.what, self._back_off())
-            except (VenueError, UnknownSymbol) as error:
-                if isinstance(error, VenueUnreachable):
-                    self._connection.failed(error)
-                look = Look(Standing.UNKNOWN, error.what, self._back_off())
-            except JournalFailed as error:
-                self._desk.trip(error.what)
-                look = Look(Standing.REFUSED, error.what, self._back_off())
-            except Exception as error:
-                log.exception("look.failed", venue=self.key.venue, symbol=self.key.symbol)
-                look = Look(Standing.UNKNOWN, repr(error), self._back_off())
-            self.last = look
+            look = self.last = self._held_up() or await self._try()
             if look.again != NOW:
                 await self._desk.reduction_done(self.key)
             return look
 
-    async def _look(self) -> Look:
+    def _held_up(self) -> Look | None:
+        """Return the look that ends before it began, where the venue cannot or must not be asked."""
         if not self._connection.known:
             return Look(Standing.UNKNOWN, "the venue was never reached")
+        if self._connection.stopped is not None:
+            return Look(Standing.REFUSED, f"the venue is stopped: {self._connection.stopped.what}")
+        pause = self._connection.pause()
+        if pause <= 0:
+            return None
+        again = pause + random.uniform(*LATER_THAN_ASKED)  # noqa: S311
+        return Look(Standing.UNKNOWN, f"the venue asks for a pause of {pause:.1f} s", again)
+
+    async def _try(self) -> Look:
+        """Look, and turn what goes wrong into where the key stands."""
+        try:
+            look = await self._look()
+        except OrderRefused as error:
+            return self._came_to_nothing(error.what)
+        except (VenuePaused, VenueStopped) as error:
+            self._connection.failed(error)
+            return self._held_up() or Look(Standing.UNKNOWN, error.what, self._back_off())
+        except (VenueError, UnknownSymbol) as error:
+            if isinstance(error, (KeysRefused, VenueUnreachable)):
+                self._desk.venue_failed(self._connection, error)
+            return Look(Standing.UNKNOWN, error.what, self._back_off())
+        except JournalFailed as error:
+            self._desk.trip(error.what)
+            return Look(Standing.REFUSED, error.what, self._back_off())
+        except Exception as error:
+            log.exception("look.failed", venue=self.key.venue, symbol=self.key.symbol)
+            return Look(Standing.UNKNOWN, repr(error), self._back_off())
+        self._connection.answered()
+        return look
+
+    async def _look(self) -> Look:
         unresolved = await self._resolve()
         if unresolved is not None:
             return unresolved
-        version = self._version
+        version = self._reader.version
         self._rules = rules = self._venue.rules(self.key.symbol)
-        position, drift = await self._read_position(rules)
-        self.position = position
-        if version != self._version:
+        self.position, unexplained = await self._reader.read(rules)
+        if version != self._reader.version:
             return Look(Standing.WORKING, "filled meanwhile", NOW)
-        if drift is not None:
-            return drift
+        if unexplained is not None:
+            return unexplained
         decision = self._journal.targets.get(self.key)
         if decision is None:
             return Look(Standing.IN_STEP, "no target")
-        return await self._trade(decision, position, rules, version)
+        return await self._trade(decision, self.position, rules, version)
 
     async def _resolve(self) -> Look | None:
         """Find out what became of orders that are not final, and return the look that ends here where one is not."""
         for intent in self._journal.unresolved(self.key):
-            if self._desk.halted() and not intent.reduce_only:
+            if self._desk.halted() and not intent.reduce_only and not self._connection.read_only:
                 await self._venue.cancel(intent)
-            status = await self._orders.resolve(intent)
-            if not status.terminal:
-                return Look(Standing.UNKNOWN, f"order {intent.client_id} is not resolved yet", self._back_off())
-            self.touch()
+            found = await self._orders.resolve(intent)
+            if not found.status.terminal:
+                doubt = found.doubt or f"order {intent.client_id} is not resolved yet"
+                return Look(Standing.UNKNOWN, doubt, self._ask_again())
+            self._asked = 0
+            self._reader.filled()
             if await self._journal.filled(intent) == 0:
-                return self._came_to_nothing(f"order {intent.client_id} was not filled: {status}")
+                return self._came_to_nothing(f"order {intent.client_id} was not filled: {found.status}")
         return None
 
     def _came_to_nothing(self, reason: str) -> Look:
         """Return the look after an order that moved nothing: another one only after a while."""
         again = self._back_off()
-        self._not_before = time.monotonic() + again
+        self._set_back, self._not_before = reason, time.monotonic() + again
         return Look(Standing.REFUSED, reason, again)
-
-    async def _read_position(self, rules: MarketRules) -> tuple[Decimal, Look | None]:
-        """Return the position, and the look that ends here where it is not explained."""
-        ledger = self._desk.settings.reconciler.position_source == "ledger"
-        book = self._journal.books.get(self.key)
-        if ledger and book is not None:
-            return book.expected, None
-        snapshot = await self._venue.positions(self._touched)
-        actual = snapshot.quantities.get(self.key.symbol, ZERO)
-        if book is None:
-            taken = ZERO if ledger else actual
-            await self._journal.take_over(self.key, taken, time.time())
-            log.info("position.taken_over", venue=self.key.venue, symbol=self.key.symbol, position=f"{taken:f}")
-            return taken, None
-        if abs(actual - book.expected) < rules.step:
-            if self.key in self._journal.locks:
-                await self._journal.unlock(self.key)
-                log.info("symbol.unlocked", venue=self.key.venue, symbol=self.key.symbol, reason="the position is back")
-            return actual, None
-        version = self._version
-        snapshot = await self._venue.positions(time.monotonic())
-        actual = snapshot.quantities.get(self.key.symbol, ZERO)
-        book = self._journal.books.get(self.key)
-        if book is None:
-            return actual, Look(Standing.WORKING, "unlocked while it was looked at", NOW)
-        expected = book.expected
-        if version != self._version or abs(actual - expected) < rules.step:
-            return actual, Look(Standing.WORKING, "the position moved while it was read", NOW)
-        return actual, await self._drifted(expected, actual)
-
-    async def _drifted(self, expected: Decimal, actual: Decimal) -> Look | None:
-        fields = {
-            "venue": self.key.venue,
-            "symbol": self.key.symbol,
-            "expected": f"{expected:f}",
-            "actual": f"{actual:f}",
-        }
-        if self._desk.settings.reconciler.on_drift == "adopt":
-            log.warning("position.drifted", **fields, then="adopted: the difference to the target is traded")
-            await self._journal.expect(self.key, actual)
-            return None
-        lock = self._journal.locks.get(self.key)
-        reason = f"the position is {actual:f}, our fills explain {expected:f}"
-        if lock is None or lock.actual != actual:
-            await self._journal.lock(Lock(self.key, reason, expected, actual, time.time()))
-            log.error("position.drifted", **fields)
-            log.error("symbol.locked", **fields, mend=f"put it back, or: portfoliod unlock {self.key.symbol}")
-        return Look(Standing.LOCKED, reason)
 
     async def _trade(self, decision: Decision, position: Decimal, rules: MarketRules, version: int) -> Look:
         target = ZERO if self._desk.halt.flattening() else decision.quantity
-        self.price = price = await self._fresh_price()
+        self.price = price = await self._price_now()
         small = self._desk.thresholds
         if self._in_parts == decision.number:
             # What is left of a split order may be small: it is no adjustment of its own.
             small = msgspec.structs.replace(small, no_trade_band=ZERO)
         planned = plan(target, position, price, rules, small)
-        if not planned.legs and price is None and planned.difference != 0:
-            return Look(Standing.UNKNOWN, planned.reason, self._back_off())
         if not planned.legs:
-            self._failures, self._not_before, self._in_parts, self.refused_by = 0, 0.0, 0, ""
-            waits = decision.quantity != 0 and self._desk.halt.flattening()
-            return Look(Standing.IN_STEP, f"{FLATTENED}; {planned.reason}" if waits else planned.reason)
+            return self._nothing_to_send(planned, decision)
+        if self._connection.read_only:
+            return self._only_planned(planned.legs)
         leg = self._checked(planned.legs[0], decision, position, rules)
         if isinstance(leg, Refusal):
             again = AFTER_REFUSED_BY_RATE if leg.limit == "max_orders_per_minute" else None
@@ -242,17 +210,34 @@ class Worker:
                 return Look(Standing.WORKING, "reductions went first", NOW)
         wait = self._not_before - time.monotonic()
         if wait > 0:
-            return Look(Standing.REFUSED, self.last.reason, wait)
+            return Look(Standing.REFUSED, self._set_back, wait)
         if leg.quantity < planned.legs[0].quantity:
             self._in_parts = decision.number
         return await self._send(leg, decision, version)
+
+    def _nothing_to_send(self, planned: Plan, decision: Decision) -> Look:
+        if self.price is None and planned.difference != 0:
+            return Look(Standing.UNKNOWN, planned.reason, self._back_off())
+        self._failures, self._not_before, self._in_parts = 0, 0.0, 0
+        self.refused_by = self._refusal_said = ""
+        waits = decision.quantity != 0 and self._desk.halt.flattening()
+        return Look(Standing.IN_STEP, f"{FLATTENED}; {planned.reason}" if waits else planned.reason)
+
+    def _only_planned(self, legs: Sequence[Leg]) -> Look:
+        """Say what would be sent if the venue were traded on."""
+        would = ", then ".join(f"{leg.side} {leg.quantity.normalize():f} ({leg.reason})" for leg in legs)
+        reason = f"read only: would {would}; {GO_LIVE}"
+        self._say_refused(Refusal("mode", self._desk.settings.mode, reason), legs[0], once=would)
+        return Look(Standing.REFUSED, reason)
 
     def _obsolete(self, leg: Leg, decision: Decision, version: int) -> str:
         """Return why an order that is planned must not be sent any more, or an empty string."""
         if self._desk.stopping:
             return "the daemon stops"
-        if version != self._version or self._journal.targets.get(self.key) is not decision:
+        if version != self._reader.version or self._journal.targets.get(self.key) is not decision:
             return "something changed meanwhile"
+        if self._connection.stopped is not None or self._connection.pause() > 0:
+            return "the venue is stopped or paused"
         if leg.reduce_only:
             return ""
         most = self._desk.limits.max_orders_per_minute
@@ -260,13 +245,14 @@ class Worker:
             return "max_orders_per_minute"
         return self._desk.halted()
 
-    async def _fresh_price(self) -> Decimal | None:
+    async def _price_now(self) -> Decimal | None:
+        """Return the price, None where there is none: to close needs none."""
         try:
-            price = await self._venue.price(self.key.symbol)
+            return await self._connection.fresh_price(self.key.symbol, self._desk.oldest_price)
+        except VenuePaused:
+            raise
         except VenueUnreachable:
             return None
-        too_old = time.monotonic() - price.at > self._desk.settings.reconciler.price_max_age_seconds
-        return None if too_old or not price.value.is_finite() or price.value <= 0 else price.value
 
     def _checked(self, leg: Leg, decision: Decision, position: Decimal, rules: MarketRules) -> Leg | Refusal:
         desk = self._desk
@@ -284,19 +270,26 @@ class Worker:
             ),
             desk.limits,
         )
-        if isinstance(checked, Refusal) and checked.limit != self.refused_by:
-            self.refused_by = checked.limit
-            log.warning(
-                "risk.refused",
-                venue=self.key.venue,
-                symbol=self.key.symbol,
-                limit=checked.limit,
-                value=checked.value,
-                side=str(leg.side),
-                quantity=f"{leg.quantity:f}",
-                reason=checked.reason,
-            )
+        if isinstance(checked, Refusal):
+            self._say_refused(checked, leg, once=checked.limit)
         return checked
+
+    def _say_refused(self, refusal: Refusal, leg: Leg, *, once: str) -> None:
+        """Log a refusal, unless the last one was for the same."""
+        self.refused_by = refusal.limit
+        if self._refusal_said == once:
+            return
+        self._refusal_said = once
+        log.warning(
+            "risk.refused",
+            venue=self.key.venue,
+            symbol=self.key.symbol,
+            limit=refusal.limit,
+            value=refusal.value,
+            side=str(leg.side),
+            quantity=f"{leg.quantity:f}",
+            reason=refusal.reason,
+        )
 
     async def _send(self, leg: Leg, decision: Decision, version: int) -> Look:
         obsolete = self._obsolete(leg, decision, version)
@@ -318,11 +311,11 @@ class Worker:
         status = await self._orders.send(number, intent, lambda: self._obsolete(leg, decision, version))
         if status is None:
             return Look(Standing.WORKING, "not sent", None if self._desk.stopping else NOW)
-        self.touch()
+        self._reader.filled()
         if status is IntentStatus.UNKNOWN:
             return Look(Standing.UNKNOWN, "the outcome of an order is not known", NOW)
         if not status.terminal:
-            return Look(Standing.WORKING, leg.reason, self._back_off())
+            return Look(Standing.WORKING, leg.reason, self._ask_again())
         if await self._journal.filled(intent) == 0:
             return self._came_to_nothing(f"order {client_id} was not filled: {status}")
         return Look(Standing.WORKING, leg.reason, NOW)
@@ -330,7 +323,12 @@ class Worker:
     def _back_off(self) -> float:
         """Return how long to wait after the next failure in a row: doubling, with jitter."""
         self._failures += 1
-        return min(LONGEST_BACK_OFF, 0.25 * 2.0 ** min(self._failures, 20)) * random.uniform(0.8, 1.2)  # noqa: S311
+        return _doubled(self._failures)
+
+    def _ask_again(self) -> float:
+        """Return how long to wait before an order that is on its way is asked for once more."""
+        self._asked += 1
+        return _doubled(self._asked)
 
     def shown_target(self) -> Decimal:
         """Return the target in whole steps."""
@@ -338,3 +336,7 @@ class Worker:
         if decision is None or self._rules is None:
             return ZERO
         return nearest_step(decision.quantity, self._rules.step)
+
+
+def _doubled(times: int) -> float:
+    return min(LONGEST_BACK_OFF, 0.25 * 2.0 ** min(times, 20)) * random.uniform(0.8, 1.2)  # noqa: S311

@@ -145,8 +145,15 @@ class Venue(Protocol):
         """
         ...
 
-    async def equity(self) -> Decimal:
-        """Return the account's equity in the quote currency."""
+    def streamed_position(self, symbol: str) -> Decimal | None:
+        """Return what a stream that is open said last of a market's position, None where none said anything.
+
+        It may be wrong, and is believed only where it agrees with what our own fills explain.
+        """
+        ...
+
+    async def equity(self) -> Decimal | None:
+        """Return the account's equity in the quote currency, None where the venue cannot tell it."""
         ...
 
     async def place(self, intent: Intent) -> OrderReport:

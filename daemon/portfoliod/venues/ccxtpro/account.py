@@ -54,15 +54,17 @@ class Account:
 
     async def equity(self, markets: Markets) -> Decimal:
         """Return the account's worth in the quote currency, open profit and loss included."""
-        balance = await self._exchange.read("fetch_balance")
+        balance = await self.balance()
         for path in self._exchange.dialect.equity:
-            equity = decimal(at_path(balance.get("info"), path))
+            equity = decimal(at_path(balance.get("info"), path, self._settings.quote))
             if equity is not None:
                 return equity
         totals = balance.get("total") or {}
         quote = decimal(totals.get(self._settings.quote))
         if self._settings.market_type == "spot":
             return (quote or ZERO) + await self._worth(totals, markets.spot(self._settings.quote))
+        if quote is None and self._settings.quote == "USD":
+            return await self._worth(totals, markets.inverse())
         if quote is None:
             raise VenueUnreachable(
                 f"the balance has no {self._settings.quote}",
@@ -70,7 +72,14 @@ class Account:
                 found=", ".join(sorted(totals)) or "nothing",
                 mend="set `quote` to the currency that the account is kept in",
             )
-        return quote
+        path = self._exchange.dialect.open_profit
+        profit = decimal(at_path(balance.get("info"), path, self._settings.quote)) if path else None
+        return quote + (profit or ZERO)
+
+    async def balance(self) -> Any:
+        """Return the balance of the account that is traded on, as ccxt parsed it."""
+        more = {} if self._settings.market_type == "spot" else self._exchange.dialect.balance
+        return await self._exchange.read("fetch_balance", {**self._parameters(), **more})
 
     async def check_mode(self, symbol: str | None) -> None:
         """Learn the position mode, or see that it is still what it was.
@@ -98,10 +107,30 @@ class Account:
         if self._settings.market_type == "spot":
             return None
         if not self._exchange.has("fetchPositionMode"):
-            return self._settings.position_mode or "one_way"
+            return self._settings.position_mode or await self._told_mode(symbol) or self.mode or "one_way"
         answer = await self._exchange.read("fetch_position_mode", symbol)
         hedged = answer.get("hedged")
         return None if hedged is None else "hedge" if hedged else "one_way"
+
+    async def _told_mode(self, symbol: str | None) -> PositionMode | None:
+        """Return the mode from where an exchange happens to tell it, None where it does not."""
+        question = self._exchange.dialect.mode
+        if question is None or (question.of_market and symbol is None):
+            return None
+        about: dict[str, tuple[object, ...]] = {"": (), "symbol": (symbol,), "list": ([symbol],)}
+        parameters = () if question.of_market else (self._parameters(),)
+        try:
+            answer = await self._exchange.read(question.method, *about[question.of_market], *parameters)
+        except (VenueUnreachable, OrderAbsent) as error:
+            log.debug("mode.not_told", venue=self._exchange.venue, error=str(error))
+            return None
+        told = at_path(answer, question.path)
+        return None if told is None else "hedge" if told in question.hedge else "one_way"
+
+    def _parameters(self) -> Mapping[str, str]:
+        """Return what names the account to the exchange."""
+        return {} if self._settings.market_type == "spot" else self._exchange.dialect.account(self._settings.quote)
+
 
     async def _believable(self, markets: Markets) -> dict[str, Decimal]:
         """Return the positions; one that vanished for no known reason must be gone from a second answer too."""
@@ -128,7 +157,7 @@ class Account:
         path = self._exchange.dialect.position_margin
         if not path or self._settings.market_type == "spot":
             return False
-        balance = await self._exchange.read("fetch_balance")
+        balance = await self.balance()
         used = decimal(at_path(balance.get("info"), path))
         return used is not None and used > 0
 
@@ -142,12 +171,12 @@ class Account:
 
     async def _read(self, markets: Markets) -> dict[str, Decimal]:
         if self._settings.market_type == "spot":
-            balance = await self._exchange.read("fetch_balance")
+            balance = await self.balance()
             held = {code: decimal(total) or ZERO for code, total in (balance.get("total") or {}).items()}
             spot = markets.spot(self._settings.quote)
             return {spot[code].listing.symbol: total for code, total in held.items() if total and code in spot}
         try:
-            rows = await self._exchange.read("fetch_positions")
+            rows = await self._exchange.read("fetch_positions", None, self._parameters())
         except OrderAbsent as error:
             raise VenueUnreachable("positions: no usable answer", found=str(error)) from error
         if not isinstance(rows, list):

@@ -58,6 +58,7 @@ def make_client(settings: CcxtSettings, credentials: Credentials | None, where: 
         ) from error
     client.has["fetchCurrencies"] = False  # a private request, and nothing here needs it
     _know_all_errors(client, settings)
+    _send_no_blanks(client)
     return client
 
 
@@ -118,7 +119,7 @@ def _market_types(settings: CcxtSettings, kind: Any) -> list[str] | None:
 
 
 def _types_of(kind: Any) -> list[str]:
-    described = kind().describe()["options"].get("fetchMarkets")
+    described = kind().describe().get("options", {}).get("fetchMarkets")
     types = described.get("types") if isinstance(described, Mapping) else None
     return list(types) if isinstance(types, list) else []
 
@@ -130,6 +131,18 @@ def _know_all_errors(client: Any, settings: CcxtSettings) -> None:
     kind = "spot" if settings.market_type == "spot" else client.options.get("defaultSubType", "linear")
     particular = client.exceptions.get(kind, {}).get("exact", {})
     client.exceptions["exact"] = {**client.exceptions.get("exact", {}), **particular}
+
+
+def _send_no_blanks(client: Any) -> None:
+    """Leave out parameters that have no value: an order looked up without its id is asked for as `orderId=None`."""
+    sign = client.sign
+
+    def signed(path: str, api: object, method: str, params: Any, *more: Any) -> Any:
+        if isinstance(params, dict):
+            params = {name: value for name, value in params.items() if value is not None}
+        return sign(path, api, method, params, *more)
+
+    client.sign = signed
 
 
 def _merged(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:

@@ -37,6 +37,9 @@ class Exchange:
         self.client = client
         self.venue = venue
         self.dialect = dialect_of(client.id)
+        kind = client.options.get("defaultType")
+        self.look_up = self.dialect.look_up if kind in self.dialect.look_up_in else None
+        """Parameters of fetch_order that find an order by its client order id; None: it cannot."""
         self._redact = redact
         self._paused_until = 0.0
         self._confirming = asyncio.Lock()
@@ -46,6 +49,11 @@ class Exchange:
     def has(self, method: str) -> bool:
         """Return whether the exchange itself offers a method, by ccxt's camel-case name."""
         return self.client.has.get(method) is True
+
+    @property
+    def lists_orders(self) -> bool:
+        """Whether its lists can tell that there is no such order."""
+        return self.has("fetchOpenOrders") and (self.has("fetchOrders") or self.has("fetchClosedOrders"))
 
     def pause(self) -> float:
         """Return for how many seconds the exchange asked to be left alone."""
@@ -81,7 +89,8 @@ class Exchange:
         if outcome is Outcome.ABSENT:
             return OrderAbsent(self.said(error))
         if outcome is Outcome.LATER:
-            self.leave_alone(PAUSE_SECONDS)
+            self.leave_alone()
+        if self.pause() > 0:
             return self.paused()
         if outcome is Outcome.KEYS and await self.keys_are_refused():
             return self.keys_refused(error)
@@ -101,10 +110,12 @@ class Exchange:
             "the exchange asks for a pause", seconds=seconds, where=f"venue {self.venue}", found=f"{seconds:.0f} s"
         )
 
-    def leave_alone(self, seconds: float) -> None:
-        """Ask nothing for so long, unless the pause is longer already."""
-        if self.pause() == 0:
-            self._paused_until = time.monotonic() + min(seconds, LONGEST_PAUSE)
+    def leave_alone(self, seconds: float | None = None) -> None:
+        """Ask nothing for so long; None: for a while, unless the exchange said how long."""
+        if seconds is not None:
+            self._paused_until = max(self._paused_until, time.monotonic() + min(seconds, LONGEST_PAUSE))
+        elif self.pause() == 0:
+            self._paused_until = time.monotonic() + PAUSE_SECONDS
 
     async def keys_are_refused(self) -> bool:
         """Return whether a second private request is refused for its keys too: one refusal may be a hiccup."""
@@ -127,16 +138,23 @@ class Exchange:
 
     async def set_clock(self) -> None:
         """Measure how far our clock is from the exchange's, so that requests carry the exchange's time."""
-        if not self.has("fetchTime") or "timeDifference" not in self.client.options:
+        if self.pause() > 0 or not self.has("fetchTime") or "timeDifference" not in self.client.options:
             return
         try:
             self.client.options["timeDifference"] = await self.clock_offset()
         except Exception as error:  # noqa: BLE001 - the old offset stays
             log.debug("clock.unknown", venue=self.venue, error=self.said(error))
 
+    @property
+    def clock_ahead(self) -> int:
+        """By how many milliseconds our clock was ahead of the exchange's when that was last measured."""
+        return int(self.client.options.get("timeDifference") or 0)
+
     async def clock_offset(self) -> int:
         """Return by how many milliseconds our clock is ahead of the exchange's."""
         theirs = int(await self.client.fetch_time())
+        if theirs % 1000 == 0:
+            theirs += 500  # told in whole seconds
         # From when it was sent: it may have waited for the budget before.
         return int((self.client.lastRestRequestTimestamp + self.client.milliseconds()) // 2 - theirs)
 

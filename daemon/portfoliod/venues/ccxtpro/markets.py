@@ -10,6 +10,7 @@ import msgspec
 
 from portfoliod.errors import OrderRefused, UnknownSymbol
 from portfoliod.model import ZERO, Intent, MarketRules
+from portfoliod.venues.ccxtpro.dialects import Dialect, at_path, dialect_of
 from portfoliod.venues.ccxtpro.exchange import ccxt, decimal
 from portfoliod.venues.symbols import Directory, Listing
 
@@ -46,7 +47,7 @@ class Markets:
 
     def __init__(self, venue: str, client: Any, market_type: str, quote: str) -> None:
         self.venue = venue
-        self._by_symbol = {market.listing.symbol: market for market in _markets(client)}
+        self._by_symbol = {market.listing.symbol: market for market in _markets(client, market_type, quote)}
         listings = [market.listing for market in self._by_symbol.values()]
         self.directory = Directory(venue, listings, market_type, quote)
 
@@ -75,6 +76,14 @@ class Markets:
             if market.listing.kind == "spot" and market.listing.quote == quote
         }
 
+    def inverse(self) -> Mapping[str, Market]:
+        """Return the inverse perpetuals by the currency that they settle in."""
+        return {
+            market.listing.base: market
+            for market in self._by_symbol.values()
+            if market.rules.inverse and market.listing.kind == "swap"
+        }
+
     def changes_since(self, before: Markets) -> Iterator[tuple[str, MarketRules, MarketRules]]:
         """Yield symbol, old and new rules of the markets whose rules are not what they were."""
         for symbol, market in self._by_symbol.items():
@@ -83,8 +92,12 @@ class Markets:
                 yield symbol, old.rules, market.rules
 
 
-def _markets(client: Any) -> Iterator[Market]:
+def _markets(client: Any, market_type: str, quote: str) -> Iterator[Market]:
+    """Yield the markets whose positions the account's snapshots show; what these miss would look flat for ever."""
+    dialect = dialect_of(client.id)
     for raw in client.markets.values():
+        if not _is_seen(raw, dialect, spot=market_type == "spot", quote=quote):
+            continue
         kind = next((kind for kind in ("swap", "future", "spot") if raw.get(kind)), None)
         if kind is None or raw.get("active") is False or not raw.get("base"):
             continue
@@ -95,13 +108,26 @@ def _markets(client: Any) -> Iterator[Market]:
         size = decimal(raw.get("contractSize")) or ONE
         inverse = bool(raw.get("inverse")) and kind != "spot"
         unit = ONE if kind == "spot" or inverse else size
-        yield Market(listing, _rules(raw, step, size, unit, inverse=inverse), unit)
+        told = decimal(at_path(raw.get("info"), dialect.market_maximum)) if dialect.market_maximum else None
+        yield Market(listing, _rules(raw, step, size, unit, inverse=inverse, maximum=told), unit)
 
 
-def _rules(raw: Mapping[str, Any], step: Decimal, size: Decimal, unit: Decimal, *, inverse: bool) -> MarketRules:
+def _is_seen(raw: Mapping[str, Any], dialect: Dialect, *, spot: bool, quote: str) -> bool:
+    if spot or raw.get("spot"):
+        return spot and bool(raw.get("spot"))
+    inverse = quote == "USD"
+    if dialect.sees == "everything" or bool(raw.get("inverse")) is not inverse:
+        return dialect.sees == "everything"
+    return dialect.sees == "subtype" or inverse or raw.get("settle") == quote
+
+
+def _rules(
+    raw: Mapping[str, Any], step: Decimal, size: Decimal, unit: Decimal, *, inverse: bool, maximum: Decimal | None
+) -> MarketRules:
     limits = raw.get("limits") or {}
     least = _limit(limits, "amount", "min") or ZERO
     most = [limit for name in ("amount", "market") if (limit := _limit(limits, name, "max"))]
+    most += [maximum] if maximum else []
     spot = bool(raw.get("spot"))
     return MarketRules(
         step=step * unit,

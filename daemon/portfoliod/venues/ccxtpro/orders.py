@@ -38,6 +38,8 @@ STREAM_SECONDS = 0.25
 """How long trades that a stream brings are waited for before they are asked for."""
 BEFORE = 60_000
 """Milliseconds before an intent from which its trades are looked for: clocks differ."""
+TRADES_LAG = 10.0
+"""Seconds after which the trades of an order that is not open any more are all listed."""
 CERTAIN_REFUSALS = 2
 """Orders in a row that are refused for the keys, although reads are not: they may not trade."""
 
@@ -78,6 +80,12 @@ class Orders:
             found = await self.find(intent, market)
             if found is not None:
                 return found
+        if client_id in self._sent:
+            raise OrderUnknown(
+                "sent before, and not known to the exchange now",
+                where=str(intent.key),
+                kept="it is not sent again: it may still arrive",
+            )
         sending = asyncio.ensure_future(self._send(intent, market))
         self._sending[client_id] = sending
         try:
@@ -87,21 +95,24 @@ class Orders:
 
     async def find(self, intent: Intent, market: Market) -> OrderReport | None:
         """Return what the exchange knows of an order, None where it does not know it now."""
-        with urgent(Urgency.ORDER):
+        with urgent(_urgency(intent)):
             order = await self._look_up(intent, market) or await self._search(intent, market)
-            return None if order is None else await self._report(intent, order, market)
+            if order is None:
+                return await self._by_trades(intent, market)
+            return await self._report(intent, order, market)
 
     async def cancel(self, intent: Intent, market: Market) -> None:
         """Ask for a cancellation; an order that is final or unknown is no error."""
-        order_id = self._trades.order_id(intent.client_id)
-        by_id = self._exchange.dialect.look_up
-        if order_id is None and by_id is None:
-            return
-        parameters = {} if order_id else filled_in(by_id or {}, self._client_order_id(intent))
         with urgent(Urgency.REDUCTION):
+            order_id = self._trades.order_id(intent.client_id)
+            if order_id is None:
+                order = await self._look_up(intent, market) or await self._search(intent, market)
+                order_id = None if order is None else order.get("id")
+            if order_id is None:
+                return
             try:
                 self._exchange.check_pause()
-                await self._exchange.client.cancel_order(order_id, market.listing.symbol, parameters)
+                await self._exchange.client.cancel_order(order_id, market.listing.symbol)
             except VenuePaused:
                 raise
             except Exception as error:
@@ -137,11 +148,12 @@ class Orders:
                 )
 
     async def _send(self, intent: Intent, market: Market) -> OrderReport:
-        amount = market.amount(intent)
+        text = market.amount(intent)
+        amount = float(text) if self._exchange.dialect.number_amounts else text
         self._exchange.check_pause()
         if self._account.stopped is not None:
             raise OrderRefused(self._account.stopped.what, where=str(intent.key), found=self._account.stopped.found)
-        with urgent(Urgency.REDUCTION if intent.reduce_only else Urgency.ORDER):
+        with urgent(_urgency(intent)):
             await self.prepare(market)
             price = await self._price_to_name(intent, market)
             parameters = self._parameters(intent, market)
@@ -154,7 +166,13 @@ class Orders:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is sorted
                 return await self._failed(intent, market, error)
             self._key_refusals = 0
-            return await self._acknowledged(intent, market, order)
+            try:
+                return await self._acknowledged(intent, market, order)
+            except (VenueError, OrderRefused, OrderUnknown):
+                raise
+            except Exception as error:
+                said = self._exchange.said(error)
+                raise OrderUnknown("the answer cannot be read", where=str(intent.key), found=said) from error
 
     async def _failed(self, intent: Intent, market: Market, error: Exception) -> OrderReport:
         """Return the order that exists under this id already, or raise what the failure is."""
@@ -169,7 +187,7 @@ class Orders:
             raise OrderUnknown("the exchange's answer proves nothing", where=str(intent.key), found=said) from error
         self._sent.discard(intent.client_id)
         if outcome is Outcome.LATER:
-            exchange.leave_alone(10.0)
+            exchange.leave_alone()
         if outcome is Outcome.CLOCK:
             await exchange.set_clock()
         if outcome is Outcome.MODE:
@@ -205,25 +223,31 @@ class Orders:
 
     async def _look_up(self, intent: Intent, market: Market) -> Mapping[str, Any] | None:
         """Return the order by its id, or by its client order id where the exchange can do that."""
-        dialect = self._exchange.dialect
+        exchange = self._exchange
         order_id = self._trades.order_id(intent.client_id)
         if order_id is not None:
-            parameters = dict(dialect.fetch_order)
-        elif dialect.look_up is not None:
-            parameters = filled_in(dialect.look_up, self._client_order_id(intent))
+            parameters = dict(exchange.dialect.fetch_order)
+        elif exchange.look_up is not None:
+            order_id = exchange.dialect.look_up_id
+            parameters = filled_in(exchange.look_up, self._client_order_id(intent))
         else:
             return None
-        if not self._exchange.has("fetchOrder"):
+        if not exchange.has("fetchOrder"):
             return None
         try:
-            order = await self._exchange.read("fetch_order", order_id, market.listing.symbol, parameters)
+            order = await exchange.read("fetch_order", order_id, market.listing.symbol, parameters)
         except OrderAbsent:
             return None
+        except VenueUnreachable as error:
+            cause = error.__cause__
+            if exchange.lists_orders and cause and outcome_of(exchange.client.id, cause) is Outcome.REFUSED:
+                return None  # it cannot be asked in this way; the lists say it too
+            raise
         return order if isinstance(order, Mapping) and self._is_ours(order, intent) else None
 
     async def _search(self, intent: Intent, market: Market) -> Mapping[str, Any] | None:
         """Return the order from the lists that the exchange has."""
-        symbol, since = market.listing.symbol, int(intent.at * 1000) - BEFORE
+        symbol, since = market.listing.symbol, self._from(intent)
         for feature, method, arguments in (
             ("fetchOpenOrders", "fetch_open_orders", (symbol,)),
             ("fetchOrders", "fetch_orders", (symbol, since)),
@@ -236,18 +260,35 @@ class Orders:
                         return dict(order)
         return None
 
+    async def _by_trades(self, intent: Intent, market: Market) -> OrderReport | None:
+        """Return what trades alone say of an order, on an exchange that lists no finished ones."""
+        if self._exchange.lists_orders or not self._exchange.has("fetchMyTrades"):
+            return None
+        self._trades.expect(self._client_order_id(intent), intent.client_id)
+        await self._ask_for_trades(intent.quantity, self._trades.order_id(intent.client_id) or "", intent, market)
+        order_id = self._trades.order_id(intent.client_id)
+        fills = self._trades.fills(order_id, intent.client_id, market) if order_id else []
+        if not fills:
+            return None
+        filled = sum((fill.quantity for fill in fills), ZERO)
+        final = IntentStatus.DONE if filled >= intent.quantity else IntentStatus.CANCELLED
+        settled = final is IntentStatus.DONE or time.time() - intent.at > TRADES_LAG
+        return OrderReport(intent.client_id, final if settled else IntentStatus.WORKING, filled, fills)
+
     def _is_ours(self, order: Mapping[str, Any], intent: Intent) -> bool:
         named = order.get("clientOrderId") or said_client_id(order.get("info"))
         known = self._trades.order_id(intent.client_id)
-        if named is None:
-            return known is not None and known == order.get("id")
-        return self._client_order_id(intent) in str(named)
+        if known is not None and known == order.get("id"):
+            return True
+        return named is not None and self._client_order_id(intent) in str(named)
 
     async def _report(self, intent: Intent, order: Mapping[str, Any], market: Market) -> OrderReport:
         order_id = str(order.get("id"))
         self._trades.name(order_id, intent.client_id)
         for trade in order.get("trades") or []:
-            self._trades.add({**trade, "order": order_id})
+            at = trade.get("timestamp") or order.get("lastTradeTimestamp") or order.get("timestamp")
+            side = trade.get("side") or str(intent.side)
+            self._trades.add({**trade, "order": order_id, "side": side, "timestamp": at})
         status = STATUSES.get(str(order.get("status")), IntentStatus.WORKING)
         filled = market.quantity(decimal(order.get("filled")) or ZERO)
         if filled >= intent.quantity and not status.terminal:
@@ -276,22 +317,23 @@ class Orders:
                         await self._news.wait()
             known = self._trades.filled(order_id, market)
         if known < filled or (doubtful and known == 0):
-            await self._ask_for_trades(order_id, intent, market)
+            await self._ask_for_trades(filled, order_id, intent, market)
         return self._trades.filled(order_id, market)
 
-    async def _ask_for_trades(self, order_id: str, intent: Intent, market: Market) -> None:
+    async def _ask_for_trades(self, filled: Decimal, order_id: str, intent: Intent, market: Market) -> None:
         symbol = market.listing.symbol
-        if self._exchange.has("fetchOrderTrades"):
+        if order_id and self._exchange.has("fetchOrderTrades"):
             try:
                 for trade in await self._exchange.read("fetch_order_trades", order_id, symbol):
                     self._trades.add({**trade, "order": trade.get("order") or order_id})
             except (VenueUnreachable, OrderAbsent) as error:
                 log.debug("order.trades_unknown", client_id=intent.client_id, error=str(error))
-            if self._trades.filled(order_id, market) > 0:
+            known = self._trades.filled(order_id, market)
+            if known > 0 and known >= filled:
                 return
         if self._exchange.has("fetchMyTrades"):
             try:
-                for trade in await self._exchange.read("fetch_my_trades", symbol, int(intent.at * 1000) - BEFORE):
+                for trade in await self._exchange.read("fetch_my_trades", symbol, self._from(intent)):
                     self._trades.add(trade)
             except OrderAbsent as error:
                 log.debug("order.trades_unknown", client_id=intent.client_id, error=str(error))
@@ -308,18 +350,40 @@ class Orders:
         return float((await self._prices.latest(market.listing.symbol)).value)
 
     def _parameters(self, intent: Intent, market: Market) -> dict[str, object]:
-        parameters: dict[str, object] = {"clientOrderId": self._client_order_id(intent)}
+        dialect = self._exchange.dialect
+        parameters: dict[str, object] = {dialect.client_id_field: self._client_order_id(intent)}
         if market.rules.spot:
+            if intent.reduce_only and intent.side is Side.BUY:
+                raise OrderRefused("a purchase reduces nothing on a spot market", where=str(intent.key))
             return parameters
+        if dialect.leverage_in_orders and self._settings.set_leverage is not None:
+            parameters["leverage"] = self._settings.set_leverage
         if self._account.mode == "hedge":
-            # ccxt turns the two into the side of the position; a leg cannot be reduced below nothing anyway.
-            parameters["hedged"] = True
-        if intent.reduce_only and (self._account.mode == "hedge" or not self._ledger):
+            return parameters | self._leg(intent)
+        if intent.reduce_only and not self._ledger:
             parameters["reduceOnly"] = True
         return parameters
 
+    def _leg(self, intent: Intent) -> dict[str, object]:
+        """Return how an order names the leg of a hedge; a leg cannot be reduced below nothing."""
+        dialect = self._exchange.dialect
+        if dialect.hedge_side is not None:
+            long = (intent.side is Side.BUY) is not intent.reduce_only
+            return {dialect.hedge_side.field: dialect.hedge_side.long if long else dialect.hedge_side.short}
+        hedged: dict[str, object] = {} if dialect.hedge_by_reduction else {"hedged": True}
+        # ccxt turns the two into the side of the position.
+        return hedged | ({"reduceOnly": True} if intent.reduce_only else {})
+
+    def _from(self, intent: Intent) -> int:
+        """Return the exchange's time, in milliseconds, before which nothing of an order can have happened."""
+        return int(intent.at * 1000) - self._exchange.clock_ahead - BEFORE
+
     def _client_order_id(self, intent: Intent) -> str:
         return self._exchange.dialect.client_order_id(intent.client_id)
+
+
+def _urgency(intent: Intent) -> Urgency:
+    return Urgency.REDUCTION if intent.reduce_only else Urgency.ORDER
 
 
 def _reason(said: str) -> str:

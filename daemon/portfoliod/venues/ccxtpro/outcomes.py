@@ -71,6 +71,11 @@ REFUSALS: Mapping[str, re.Pattern[str]] = {
 }
 """Codes of the ranges that an exchange keeps for requests that it looked at and turned down."""
 
+WRONG_MODE = re.compile(
+    r"position idx not match position mode|posSide error|DUAL_MODE|unilateral position", re.IGNORECASE
+)
+"""What exchanges say of an order that does not fit the position mode, under codes that mean other things too."""
+
 _CODE_KEYS = ("sCode", "retCode", "code", "label", "error_code", "errorCode", "err-code")
 
 TYPES: tuple[tuple[type[Exception], Outcome], ...] = (
@@ -104,6 +109,8 @@ def outcome_of(exchange: str, error: BaseException) -> Outcome:
         return Outcome.UNKNOWN
     if isinstance(error.__cause__, (aiohttp.ClientError, TimeoutError, OSError)):
         return Outcome.UNKNOWN
+    if WRONG_MODE.search(str(error)):
+        return Outcome.MODE
     if any(REFUSALS[family].fullmatch(code) for code in codes if family):
         return Outcome.REFUSED
     return next((outcome for kind, outcome in TYPES if isinstance(error, kind)), Outcome.UNKNOWN)

@@ -45,7 +45,10 @@ class Streams:
         self._missed = False
         """Whether something may have happened that no stream told."""
         self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._positions: dict[tuple[str, str], Decimal | None] = {}
+        self._rows: dict[tuple[str, str], object] = {}
+        """What the exchange said, as ccxt keeps it beside each row of its position cache."""
+        self._said: dict[str, dict[str, Decimal]] = {}
+        """By symbol the signed quantity of each leg, the one that was told last at the end."""
 
     @property
     def up(self) -> bool:
@@ -76,6 +79,13 @@ class Streams:
         if not self._spot:
             self._take_positions()
         self.news.set()
+
+    def position(self, symbol: str, *, hedged: bool) -> Decimal | None:
+        """Return what the stream said last of a position: of a hedge both legs; None while it is not open."""
+        legs = self._said.get(symbol)
+        if not legs or not self.up:
+            return None
+        return sum(legs.values(), ZERO) if hedged else [*legs.values()][-1]
 
     def tell(self, fill: Fill) -> None:
         """Yield a fill that a reply brought, unless a stream brought it before."""
@@ -115,6 +125,7 @@ class Streams:
                 pause = SHORTEST_PAUSE
             self._broken.add(method)
             self._missed = True
+            self._said.clear()
             await asyncio.sleep(max(pause, self._exchange.pause()))
             pause = min(pause * 2, LONGEST_PAUSE)
             self._broken.discard(method)
@@ -179,10 +190,21 @@ class Streams:
 
     def _take_positions(self) -> None:
         for row in _rows(getattr(self._client, "positions", None)):
-            symbol = str(row.get("symbol"))
-            place, amount = (symbol, str(row.get("side"))), decimal(row.get("contracts"))
-            if self._positions.get(place, ZERO) != amount:
-                self._positions[place] = amount
+            symbol, side = str(row.get("symbol")), str(row.get("side"))
+            # A row that says the same again is news too: ccxt keeps a flat one beside the long one that it ended.
+            if self._rows.get((symbol, side)) is row.get("info") or self._markets().get(symbol) is None:
+                continue
+            self._rows[symbol, side] = row.get("info")
+            amount = decimal(row.get("contracts"))
+            legs = self._said.setdefault(symbol, {})
+            before = legs.pop(side, None)
+            if amount is None:
+                self._said.pop(symbol)
+                self.events.put_nowait(PositionMoved(symbol))
+                continue
+            quantity = self._markets()[symbol].quantity(-abs(amount) if side == "short" else abs(amount))
+            legs[side] = quantity
+            if before != quantity:
                 self.events.put_nowait(PositionMoved(symbol))
 
     def _first_time(self, what: tuple[str, str]) -> bool:

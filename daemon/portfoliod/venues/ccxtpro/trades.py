@@ -13,7 +13,10 @@ from portfoliod.venues.ccxtpro.markets import Market
 
 REMEMBERED = 5_000
 """Orders, and trades of orders that nobody asked for yet."""
-CLIENT_ID_FIELDS = ("clientOrderId", "c", "clOrdId", "orderLinkId", "cloid", "clientOid", "text", "cl_ord_id", "label")
+CLIENT_ID_FIELDS = (
+    *("clientOrderId", "c", "clOrdId", "orderLinkId", "cloid", "clientOid", "text", "cl_ord_id", "label"),
+    *("client_oid", "client_order_id", "clOrdID", "externalOid", "cliOrdId", "clientId", "client_id", "clOrderId", "clOrderID"),
+)
 """Where exchanges put a client order id in what their streams say."""
 LIQUIDATIONS = ("full_liquidation", "partial_liquidation", "BustTrade", "LIQUIDATION", "CALCULATED")
 DELEVERAGINGS = ("adl", "AdlTrade", "ADL")
@@ -54,7 +57,7 @@ class Trades:
     def add(self, trade: Mapping[str, Any]) -> bool:
         """Take in a trade as ccxt parsed it, and return whether it is new."""
         order_id, trade_id = str(trade.get("order")), trade.get("id")
-        if trade_id is None or decimal(trade.get("amount")) is None:
+        if trade_id is None or trade.get("side") is None or decimal(trade.get("amount")) is None:
             return False
         expected = self._expected.get(said_client_id(trade.get("info")) or "")
         if expected is not None and order_id not in self._client_ids:

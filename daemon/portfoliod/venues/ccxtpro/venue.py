@@ -48,7 +48,7 @@ class CcxtVenue:
     """Orders and reads by REST; streams say when to look and bring fills and prices."""
 
     absence_grace = 10.0
-    snapshot_lag = 10.0
+    snapshot_lag = 5.0
 
     def __init__(self, context: VenueContext, settings: CcxtSettings, credentials: Credentials | None) -> None:
         self.name = context.name
@@ -69,8 +69,7 @@ class CcxtVenue:
     def finds_orders(self) -> bool:
         """Whether the exchange's look-ups can tell that there is no such order."""
         exchange = self._open().exchange
-        lists = exchange.has("fetchOrders") or exchange.has("fetchClosedOrders")
-        return exchange.dialect.look_up is not None or (exchange.has("fetchOpenOrders") and lists)
+        return exchange.look_up is not None or exchange.lists_orders
 
     async def connect(self) -> None:
         """Load the markets, prove the keys, and learn the position mode."""
@@ -78,7 +77,7 @@ class CcxtVenue:
         exchange = parts.exchange
         await exchange.set_clock()
         await self._load_markets()
-        await exchange.read("fetch_balance")
+        await parts.account.balance()
         await parts.account.check_mode(self._sample())
 
     async def close(self) -> None:
@@ -117,6 +116,11 @@ class CcxtVenue:
         if not parts.streams.up:
             newer_than = max(newer_than, time.monotonic() - WITHOUT_STREAM_SECONDS)
         return await parts.account.positions(self._known_markets(), newer_than)
+
+    def streamed_position(self, symbol: str) -> Decimal | None:
+        """Return what the stream of positions said last."""
+        parts = self._open()
+        return parts.streams.position(symbol, hedged=parts.account.mode == "hedge")
 
     async def equity(self) -> Decimal:
         """Return the account's worth in the quote currency."""
@@ -209,6 +213,7 @@ class CcxtVenue:
 
     async def _load_markets(self) -> None:
         client = self._open().exchange.client
+        listed = list((client.markets or {}).values())
         await self._open().exchange.read("load_markets", True)
         before, self._markets = (
             self._markets,
@@ -216,6 +221,8 @@ class CcxtVenue:
         )
         if len(self._markets) == 0:
             self._markets = before
+            if listed:
+                client.set_markets(listed)  # without them ccxt would not know the symbols of positions
             raise VenueUnreachable("the exchange lists no markets", where=f"venue {self.name}")
         for symbol, old, new in self._markets.changes_since(before) if before else ():
             if symbol in self._named:

@@ -125,6 +125,10 @@ class PaperVenue:
         at = max(newer_than, time.monotonic())
         return Positions(at, self._account.positions())
 
+    def streamed_position(self, symbol: str) -> Decimal | None:  # noqa: ARG002 - for no market
+        """Return None: the account itself is at hand."""
+        return None
+
     async def equity(self) -> Decimal:
         """Return cash plus positions at today's prices."""
         positions = self._account.positions()

@@ -39,7 +39,7 @@ LOST = {
     "get_price": "targets cannot be sized here: nothing is opened or added to, positions are only closed",
     "get_rules": f"orders go out in steps of {DEFAULT_STEP:f} and of any size: the broker must round by itself",
     "get_order": "what became of an order is read off the position alone, and a doubtful one blocks its market longer",
-    "get_equity": 'the equity counts as 0: capital = "equity" and max_drawdown do not work here',
+    "get_equity": 'the equity is not known: capital = "equity" and max_drawdown do not work here',
 }
 """What is lost without each function that a script need not have."""
 
@@ -147,9 +147,13 @@ class ScriptVenue:
                 self._snapshot = Positions(at, self._named(await self._broker.positions()))
             return self._snapshot
 
-    async def equity(self) -> Decimal:
-        """Return what get_equity says, 0 where there is none."""
-        return await self._broker.equity() if self._has("get_equity") else ZERO
+    def streamed_position(self, symbol: str) -> Decimal | None:  # noqa: ARG002 - of no market
+        """Return None: a script has no stream."""
+        return None
+
+    async def equity(self) -> Decimal | None:
+        """Return what get_equity says, None where there is none."""
+        return await self._broker.equity() if self._has("get_equity") else None
 
     async def place(self, intent: Intent) -> OrderReport:
         """Send an order through place_order, once."""
@@ -182,7 +186,7 @@ class ScriptVenue:
         held = await self.positions(time.monotonic())
         fine = [f"{self._settings.script} defines {', '.join(self._defined())}", f"{len(held.quantities)} positions"]
         if self._has("get_equity"):
-            fine.append(f"equity {await self.equity():.2f} {self._settings.quote}")
+            fine.append(f"equity {await self._broker.equity():.2f} {self._settings.quote}")
         return Inspection(fine=[*fine, *(f"without {name}: {lost}" for name, lost in self._lost().items())])
 
     async def events(self) -> AsyncIterator[VenueEvent]:
