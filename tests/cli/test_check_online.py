@@ -67,7 +67,7 @@ def test_an_account_without_a_fault_is_0_and_says_what_was_looked_at(files: File
         "venue main: a paper account",
         "venue main: equity 10,000.00",
         "strategy trend: BTCUSDT is BTC/USDT:USDT on main",
-        "capital: account_value 9,000.00, within the equity of main, 10,000.00",
+        "capital: account_value 9,000.00 beside the equity of main, 10,000.00",
     ):
         assert any(part in line for line in findings.fine), findings.fine
 

@@ -39,6 +39,7 @@ Answer = Callable[[Intent], OrderReport]
 class ScriptedVenue:
     """An account that fills every order at once, unless told otherwise."""
 
+    patience = 20.0
     absence_grace = 0.0
     snapshot_lag = 0.0
     finds_orders = True

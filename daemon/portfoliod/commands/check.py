@@ -21,6 +21,8 @@ from portfoliod.workspace import Workspace
 
 VENUE_SECONDS = 30.0
 """How long a venue has for everything that `--online` asks of it."""
+TOLERATED = Decimal("1.05")
+"""By how much account_value may exceed the equity: fees and open losses alone are no mistake."""
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -238,7 +240,7 @@ def _compare_capital(report: _Report, settings: Settings, intake: Intake, accoun
     worth = f"the equity of {' and '.join(venues)}, {total:,.2f}"
     if settings.capital == "equity":
         report.fine.append(f"capital: {worth}")
-    elif portfolio.account_value is not None and portfolio.account_value > total:
+    elif portfolio.account_value is not None and portfolio.account_value > total * TOLERATED:
         problem = Problem(
             "account_value is larger than the accounts are worth",
             where="config/portfolio_config.json  $.account_value",
@@ -248,7 +250,7 @@ def _compare_capital(report: _Report, settings: Settings, intake: Intake, accoun
         )
         report.add(problem, exit_code=1)
     elif portfolio.account_value is not None:
-        report.fine.append(f"capital: account_value {portfolio.account_value:,.2f}, within {worth}")
+        report.fine.append(f"capital: account_value {portfolio.account_value:,.2f} beside {worth}")
 
 
 def _problem(error: PortfoliodError) -> Problem:

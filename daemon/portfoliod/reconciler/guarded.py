@@ -17,9 +17,8 @@ from portfoliod.venues import Inspection, OrderReport, PositionMode, Positions, 
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-CONNECT_SECONDS = 60.0
-ANSWER_SECONDS = 20.0
-"""More than an exchange's client waits by itself: its own error says more than ours."""
+CONNECTING = 3.0
+"""How many times longer than an answer a connection may take: markets are many."""
 Question = ParamSpec("Question")
 Answer = TypeVar("Answer")
 
@@ -34,6 +33,11 @@ class GuardedVenue:
     def __init__(self, inner: Venue) -> None:
         self.inner = inner
         self.name = inner.name
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a question counts as not answered."""
+        return self.inner.patience
 
     @property
     def absence_grace(self) -> float:
@@ -59,12 +63,12 @@ class GuardedVenue:
 
     async def connect(self) -> None:
         """Load the markets and prove the keys."""
-        await self._ask(CONNECT_SECONDS, self.inner.connect)
+        await self._ask(CONNECTING * self.patience, self.inner.connect)
 
     async def close(self) -> None:
         """Let go of sockets and files, whether or not it was connected; what goes wrong with that is nobody's loss."""
         with contextlib.suppress(Exception):
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self.patience):
                 await self.inner.close()
 
     def describe(self) -> str:
@@ -86,14 +90,14 @@ class GuardedVenue:
 
     async def price(self, symbol: str) -> Price:
         """Return the latest price of a market: a positive number."""
-        price = await self._ask(ANSWER_SECONDS, self.inner.price, symbol)
+        price = await self._ask(self.patience, self.inner.price, symbol)
         if not price.value.is_finite() or price.value <= 0:
             raise VenueUnreachable("the price is not positive", where=symbol, found=str(price.value))
         return price
 
     async def positions(self, newer_than: float) -> Positions:
         """Return a complete snapshot whose `at` is not before `newer_than`."""
-        snapshot = await self._ask(ANSWER_SECONDS, self.inner.positions, newer_than)
+        snapshot = await self._ask(self.patience, self.inner.positions, newer_than)
         if snapshot.at < newer_than:
             age = f"{newer_than - snapshot.at:.1f} s older"
             raise VenueUnreachable("the positions are older than asked for", where=self._where, found=age)
@@ -111,7 +115,7 @@ class GuardedVenue:
 
     async def equity(self) -> Decimal | None:
         """Return the account's equity in the quote currency, None where the venue cannot tell it."""
-        equity = await self._ask(ANSWER_SECONDS, self.inner.equity)
+        equity = await self._ask(self.patience, self.inner.equity)
         if equity is not None and not equity.is_finite():
             raise VenueUnreachable("the equity is not a number", where=self._where, found=str(equity))
         return equity
@@ -119,17 +123,17 @@ class GuardedVenue:
     async def place(self, intent: Intent) -> OrderReport:
         """Send a market order once. No answer, or none that can be read, is OrderUnknown."""
         try:
-            return await self._ask(ANSWER_SECONDS, self.inner.place, intent)
+            return await self._ask(self.patience, self.inner.place, intent)
         except VenueUnreachable as error:
             raise OrderUnknown(error.what, where=str(intent.key), found=error.found) from error
 
     async def cancel(self, intent: Intent) -> None:
         """Ask for an order's cancellation."""
-        await self._ask(ANSWER_SECONDS, self.inner.cancel, intent)
+        await self._ask(self.patience, self.inner.cancel, intent)
 
     async def find(self, intent: Intent) -> OrderReport | None:
         """Return what the venue knows of an order, None where it does not know it now."""
-        return await self._ask(ANSWER_SECONDS, self.inner.find, intent)
+        return await self._ask(self.patience, self.inner.find, intent)
 
     def pause(self) -> float:
         """Return for how many seconds the venue asked to be left alone, 0 where it did not."""
@@ -141,11 +145,11 @@ class GuardedVenue:
 
     async def verify(self) -> None:
         """Look whether the account and its markets are still what they were."""
-        await self._ask(ANSWER_SECONDS, self.inner.verify)
+        await self._ask(self.patience, self.inner.verify)
 
     async def inspect(self) -> Inspection:
         """Return what a person should know of the account."""
-        return await self._ask(CONNECT_SECONDS, self.inner.inspect)
+        return await self._ask(CONNECTING * self.patience, self.inner.inspect)
 
     async def events(self) -> AsyncIterator[VenueEvent]:
         """Yield what the venue's streams say, until it is closed."""

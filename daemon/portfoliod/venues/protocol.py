@@ -95,10 +95,21 @@ class Venue(Protocol):
     """One account. Every coroutine may raise VenueUnreachable, VenueStopped or KeysRefused."""
 
     name: str
-    absence_grace: float
-    """Seconds after which an order that the venue does not know can no longer appear."""
-    snapshot_lag: float
-    """Seconds after a fill for which a snapshot of the positions may not show it yet."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a question counts as not answered; more than the driver's own limits."""
+        ...
+
+    @property
+    def absence_grace(self) -> float:
+        """Seconds after which an order that the venue does not know can no longer appear."""
+        ...
+
+    @property
+    def snapshot_lag(self) -> float:
+        """Seconds after a fill for which a snapshot of the positions may not show it yet."""
+        ...
 
     @property
     def finds_orders(self) -> bool:

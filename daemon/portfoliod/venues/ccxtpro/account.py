@@ -131,7 +131,6 @@ class Account:
         """Return what names the account to the exchange."""
         return {} if self._settings.market_type == "spot" else self._exchange.dialect.account(self._settings.quote)
 
-
     async def _believable(self, markets: Markets) -> dict[str, Decimal]:
         """Return the positions; one that vanished for no known reason must be gone from a second answer too."""
         quantities = await self._read(markets)

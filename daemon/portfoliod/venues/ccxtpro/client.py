@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from portfoliod.credentials import Credentials
+from portfoliod.credentials import Credentials, places
 from portfoliod.errors import SettingsError
 from portfoliod.venues.ccxtpro.dialects import dialect_of
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
@@ -62,6 +62,25 @@ def make_client(settings: CcxtSettings, credentials: Credentials | None, where: 
     return client
 
 
+def require_credentials(settings: CcxtSettings, credentials: Credentials | None, venue: str, where: str) -> None:
+    """Refuse a venue whose exchange needs keys that were not given.
+
+    Raises:
+        SettingsError: it names what is missing, and where it may stand.
+    """
+    needed = exchange_class(settings.exchange, f"{where}.exchange")().requiredCredentials
+    missing = [
+        ours for theirs, ours in CREDENTIALS.items() if needed.get(theirs) and not getattr(credentials, ours, None)
+    ]
+    if missing:
+        raise SettingsError(
+            "the venue has no credentials" if credentials is None else "the venue's credentials are not complete",
+            where=where,
+            found=f"without {', '.join(missing)}" + ("" if credentials is None else f", from {credentials.source}"),
+            mend=f"put them into the first of these that suits: {places(venue)}",
+        )
+
+
 def exchange_class(exchange: str, where: str) -> Any:
     """Return ccxt's class for an exchange id.
 
@@ -96,7 +115,7 @@ def _defaults(settings: CcxtSettings, kind: Any) -> dict[str, object]:
     if settings.market_type != "spot":
         options["defaultSubType"] = "inverse" if settings.quote == "USD" else "linear"
         options["defaultSettle"] = settings.quote
-    if settings.margin_mode is not None:
+    if settings.margin_mode is not None and dialect_of(settings.exchange).margin_mode_in != "market":
         options["defaultMarginMode"] = settings.margin_mode
     types = _market_types(settings, kind)
     if types:

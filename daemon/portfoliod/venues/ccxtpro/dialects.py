@@ -53,7 +53,7 @@ def _phemex_settle(quote: str) -> Mapping[str, str]:
 
 
 class HedgeSide(msgspec.Struct, frozen=True):
-    """The field in which an order names the leg that it moves, where ccxt's `hedged` does not become one."""
+    """The field in which a request names the leg of a hedge that it is about."""
 
     field: str
     long: str = "LONG"
@@ -91,10 +91,14 @@ class Dialect(msgspec.Struct, frozen=True):
     """ccxt calculates with an order's amount here, so that it cannot be a text."""
     leverage_in_orders: bool = False
     """An order carries its leverage; ccxt says 1 where nothing else is said."""
+    margin_mode_in: Literal["market", "orders", "both"] = "both"
+    """Where the margin mode is said: once of a market, in every request, or, where that is not known, in both."""
+    leverage_side: HedgeSide | None = None
+    """How the leverage of a hedge's leg is set where margin is isolated; None: there is one leverage for both."""
     hedge_side: HedgeSide | None = None
     """How an order says its leg; None: by ccxt's `hedged`."""
     hedge_by_reduction: bool = False
-    """An order says its leg by `reduceOnly` alone; `hedged` makes ccxt name the wrong one."""
+    """An order says its leg by `reduceOnly` alone; `hedged` would name the wrong one, or be an unknown field."""
     mode: ModeQuestion | None = None
     """How the position mode is learnt."""
     sees: Literal["everything", "subtype", "settle"] = "everything"
@@ -120,7 +124,13 @@ class Dialect(msgspec.Struct, frozen=True):
 
 
 BY_ID = {"clientOrderId": "{}"}
-OKX = Dialect(look_up=BY_ID, stream_fee_sign=-1, market_maximum=("maxMktSz",))
+OKX = Dialect(
+    look_up=BY_ID,
+    stream_fee_sign=-1,
+    market_maximum=("maxMktSz",),
+    margin_mode_in="orders",
+    leverage_side=HedgeSide("posSide", "long", "short"),
+)
 
 DIALECTS: Mapping[str, Dialect] = {
     "apex": Dialect(look_up=BY_ID, priced_market_orders=True),
@@ -134,6 +144,7 @@ DIALECTS: Mapping[str, Dialect] = {
         look_up=BY_ID,
         sees="subtype",
         position_margin=("totalPositionInitialMargin",),
+        margin_mode_in="market",  # in other requests it would mean the margin account
         options={"warnOnFetchOpenOrdersWithoutSymbol": False, "fetchMargins": False},
     ),
     "bingx": Dialect(look_up=BY_ID, sees="subtype", equity=(("data", ("asset", "{quote}"), "equity"),)),
@@ -164,6 +175,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "derive": Dialect(priced_market_orders=True),
     "gate": Dialect(
         look_up=BY_ID,
+        hedge_by_reduction=True,
         sees="settle",
         account=_gate_settle,
         mode=ModeQuestion("fetch_balance", ("info", 0, "in_dual_mode"), (True,)),
@@ -171,7 +183,7 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     "hashkey": Dialect(look_up=BY_ID, look_up_in=("spot",)),
     "htx": Dialect(
-        client_order_id=_number(62),
+        client_order_id=_number(53),
         look_up=BY_ID,
         sees="subtype",
         hedge_side=HedgeSide("position_side", "long", "short"),
@@ -181,6 +193,7 @@ DIALECTS: Mapping[str, Dialect] = {
         look_up=BY_ID,
         equity=(("marginSummary", "accountValue"),),
         priced_market_orders=True,
+        options={"builderFee": False, "refSet": True},  # else each order pays ccxt a hundredth of a per cent
     ),
     "kraken": Dialect(client_order_id=_thirty_two),
     "krakenfutures": Dialect(client_order_id=_thirty_two, equity=(("accounts", "flex", "portfolioValue"),)),

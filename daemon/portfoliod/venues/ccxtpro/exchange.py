@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ PAUSE_SECONDS = 10.0
 """After a refusal for rate that does not say how long."""
 BAN_SECONDS = 60.0
 LONGEST_PAUSE = 3600.0
+LONG_REPLY = 100_000
+"""Characters from which only the ends of a reply are looked at: it would be parsed twice."""
 BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 
 
@@ -43,7 +46,8 @@ class Exchange:
         self._redact = redact
         self._paused_until = 0.0
         self._confirming = asyncio.Lock()
-        client.throttle = budget_of(client).take
+        self._budget = budget_of(client)
+        client.throttle = self._throttle
         client.on_rest_response = self._on_response
 
     def has(self, method: str) -> bool:
@@ -71,6 +75,8 @@ class Exchange:
         self.check_pause()
         try:
             return await getattr(self.client, method)(*arguments)
+        except VenuePaused:
+            raise
         except Exception as error:
             outcome = outcome_of(self.client.id, error)
             if outcome is Outcome.CLOCK and method != "load_time_difference":
@@ -81,6 +87,8 @@ class Exchange:
         await self.set_clock()
         try:
             return await getattr(self.client, method)(*arguments)
+        except VenuePaused:
+            raise
         except Exception as error:
             raise await self.failure(error, outcome_of(self.client.id, error), method) from error
 
@@ -97,6 +105,11 @@ class Exchange:
         return VenueUnreachable(
             f"{method.replace('_', ' ')}: no usable answer", where=f"venue {self.venue}", found=self.said(error)
         )
+
+    async def _throttle(self, cost: float | None = None) -> None:
+        """Wait for the budget, in ccxt's limiter's place; a pause that began meanwhile holds the request back."""
+        await self._budget.take(cost)
+        self.check_pause()
 
     def check_pause(self) -> None:
         """Raise VenuePaused while the exchange wants to be left alone."""
@@ -168,7 +181,20 @@ class Exchange:
         code, _, _, _, headers, body = response[:6]
         if code in {418, 429}:
             self.leave_alone(_asked_for(headers, body, BAN_SECONDS if code == 418 else PAUSE_SECONDS))
+        if code == 200 and not _is_json(body):
+            # ccxt makes an empty list of it: a flat account, no open orders.
+            raise ccxt.BadResponse(f"{self.client.id}: a reply that is not JSON: {str(body)[:80]!r}")
         return body.strip() if isinstance(body, str) else body
+
+
+def _is_json(body: object) -> bool:
+    text = body.strip() if isinstance(body, str) else ""
+    if len(text) > LONG_REPLY:
+        return text[:1] + text[-1:] in {"{}", "[]"}
+    try:
+        return json.loads(text) is not None
+    except (ValueError, RecursionError):
+        return False
 
 
 def _asked_for(headers: Any, body: object, default: float) -> float:

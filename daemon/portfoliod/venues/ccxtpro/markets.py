@@ -148,9 +148,9 @@ def _limit(limits: Mapping[str, Any], name: str, end: str) -> Decimal | None:
 
 
 def _step(precision: object, mode: int) -> Decimal | None:
-    """Return the step of amounts; None where ccxt does not know it, or it depends on the amount."""
+    """Return the step of amounts, None where ccxt does not know it. Significant digits are of prices, never of these."""
     number = decimal(precision)
-    if number is None or mode == ccxt.SIGNIFICANT_DIGITS:
+    if number is None:
         return None
     step = number if mode == ccxt.TICK_SIZE else ONE.scaleb(-int(number))
     return step if step > 0 else None

@@ -129,10 +129,21 @@ class Orders:
             return
         self._prepared.add(symbol)
         margin, leverage = self._settings.margin_mode, self._settings.set_leverage
-        if margin is not None and self._exchange.has("setMarginMode"):
-            await self._apply("set_margin_mode", margin, symbol, {} if leverage is None else {"lever": str(leverage)})
+        said_in = self._exchange.dialect.margin_mode_in
+        if margin is not None and said_in != "orders" and self._exchange.has("setMarginMode"):
+            more = {} if leverage is None or said_in == "market" else {"lever": str(leverage)}
+            await self._apply("set_margin_mode", margin, symbol, more)
         if leverage is not None and self._exchange.has("setLeverage"):
-            await self._apply("set_leverage", leverage, symbol, {} if margin is None else {"marginMode": margin})
+            mode = {} if margin is None or said_in == "market" else {"marginMode": margin}
+            for leg in self._legs_with_leverage():
+                await self._apply("set_leverage", leverage, symbol, mode | leg)
+
+    def _legs_with_leverage(self) -> list[dict[str, str]]:
+        """Return what names each part of a market that has a leverage of its own."""
+        side = self._exchange.dialect.leverage_side
+        if side is None or self._settings.margin_mode != "isolated" or self._account.mode != "hedge":
+            return [{}]
+        return [{side.field: side.long}, {side.field: side.short}]
 
     async def _apply(self, method: str, *arguments: object) -> None:
         try:
@@ -163,6 +174,9 @@ class Orders:
                 order = await self._exchange.client.create_order(
                     market.listing.symbol, "market", str(intent.side), amount, price, parameters
                 )
+            except VenuePaused as error:
+                self._sent.discard(intent.client_id)
+                raise OrderRefused("not sent: the exchange asks for a pause", where=str(intent.key)) from error
             except Exception as error:  # noqa: BLE001 - whatever it is, it is sorted
                 return await self._failed(intent, market, error)
             self._key_refusals = 0

@@ -15,7 +15,17 @@ REMEMBERED = 5_000
 """Orders, and trades of orders that nobody asked for yet."""
 CLIENT_ID_FIELDS = (
     *("clientOrderId", "c", "clOrdId", "orderLinkId", "cloid", "clientOid", "text", "cl_ord_id", "label"),
-    *("client_oid", "client_order_id", "clOrdID", "externalOid", "cliOrdId", "clientId", "client_id", "clOrderId", "clOrderID"),
+    *(
+        "client_oid",
+        "client_order_id",
+        "clOrdID",
+        "externalOid",
+        "cliOrdId",
+        "clientId",
+        "client_id",
+        "clOrderId",
+        "clOrderID",
+    ),
 )
 """Where exchanges put a client order id in what their streams say."""
 LIQUIDATIONS = ("full_liquidation", "partial_liquidation", "BustTrade", "LIQUIDATION", "CALCULATED")

@@ -61,6 +61,11 @@ class CcxtVenue:
         self._parts: _Parts | None = None
 
     @property
+    def patience(self) -> float:
+        """Seconds: a few requests, each within its own limit, and the wait for the budget."""
+        return 2 * self._settings.timeout_seconds
+
+    @property
     def position_mode(self) -> PositionMode | None:
         """How the account keeps long and short."""
         return None if self._parts is None else self._parts.account.mode

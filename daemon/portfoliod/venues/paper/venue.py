@@ -63,6 +63,7 @@ def open_paper(context: VenueContext, table: Mapping[str, object]) -> Venue:
 class PaperVenue:
     """An account in var/paper-NAME.db. Opening it anew finds everything where it was."""
 
+    patience = 20.0
     absence_grace = 0.0
     snapshot_lag = 0.0
     finds_orders = True

@@ -31,7 +31,7 @@ from portfoliod.venues.script.lane import CallFailed, Lane
 from portfoliod.venues.script.loading import Functions, load_script
 from portfoliod.venues.script.markets import DEFAULT_STEP, Markets
 from portfoliod.venues.script.names import market_name, resolve
-from portfoliod.venues.script.orders import Account, Orders
+from portfoliod.venues.script.orders import CONFIRM_SECONDS, Account, Orders
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -81,6 +81,7 @@ class ScriptVenue:
     def __init__(self, context: VenueContext, settings: ScriptSettings, path: Path) -> None:
         self.name = context.name
         self.absence_grace = settings.timeout_seconds
+        self.patience = 3 * settings.timeout_seconds + CONFIRM_SECONDS
         self.finds_orders = False
         self._context = context
         self._settings = settings
