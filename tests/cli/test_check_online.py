@@ -151,12 +151,12 @@ def test_more_capital_than_the_accounts_hold_together_is_a_problem(files: Files)
     """Only venues that strategies are routed to count, and both numbers are told."""
     files.settings(venue("quiet", balance=3_000) + venue("quiet", "other", balance=2_500) + venue("quiet", "idle"))
     routes = {"one": "main", "two": "other"}
-    files.portfolio({"one": 0.5, "two": 0.5}, exchanges=routes, account_value=5_600, leverage=0.1)
+    files.portfolio({"one": 0.5, "two": 0.5}, exchanges=routes, account_value=5_800, leverage=0.1)
     files.state("one", 1.0)
     files.state("two", 1.0)
     findings = checked(files)
     assert findings.exit_code == 1
-    assert "5,600.00" in findings.problems[0].found
+    assert "5,800.00" in findings.problems[0].found
     assert "main and other, 5,500.00" in findings.problems[0].found
     files.portfolio({"one": 0.5, "two": 0.5}, exchanges=routes, account_value=5_500, leverage=5)
     assert checked(files).exit_code == 0
