@@ -26,6 +26,8 @@ BAN_SECONDS = 60.0
 LONGEST_PAUSE = 3600.0
 LONG_REPLY = 100_000
 """Characters from which only the ends of a reply are looked at: it would be parsed twice."""
+QUERY = re.compile(r"(?<=\w)\?\S+=\S+")
+"""In a URL."""
 BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 
 
@@ -172,8 +174,8 @@ class Exchange:
         return int((self.client.lastRestRequestTimestamp + self.client.milliseconds()) // 2 - theirs)
 
     def said(self, error: BaseException) -> str:
-        """Return an error's text, without credentials and not longer than a line."""
-        text = self._redact(f"{type(error).__name__}: {error}")
+        """Return an error's text, without credentials, without what a request carried, and not longer than a line."""
+        text = self._redact(QUERY.sub("", f"{type(error).__name__}: {error}"))
         return text if len(text) <= 300 else f"{text[:300]}…"
 
     def _on_response(self, *response: Any) -> Any:

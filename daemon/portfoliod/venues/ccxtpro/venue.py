@@ -95,11 +95,10 @@ class CcxtVenue:
                 await parts.exchange.client.close()
 
     def describe(self) -> str:
-        """Return the exchange, and where its prices come from."""
+        """Return where the prices come from."""
         client = self._open().exchange.client
-        streams = "its stream" if client.has.get("watchTicker") else "asked for"
         network = " (test network)" if self._settings.sandbox else ""
-        return f"{client.id}{network}, {self._settings.market_type} in {self._settings.quote}, prices: {streams}"
+        return f"{'stream of ' if client.has.get('watchTicker') else ''}{client.id}{network}"
 
     def resolve(self, text: str) -> str:
         """Return the unified symbol of a market."""
