@@ -31,7 +31,7 @@ WALLET = {"USDT": Decimal(100_000), "USDC": Decimal(10_000), "BTC": Decimal(2)}
 PRICES = {"BTC": Decimal(50_000), "ETH": Decimal(2_500), "SOL": Decimal(150), "DOGE": Decimal("0.2")}
 
 
-def _market(name: str, base: str, step: str, tick: str, maximum: str, settle: str = "USDT") -> Market:
+def _market(name: str, base: str, step: str, tick: str, *, maximum: str, settle: str = "USDT") -> Market:
     return Market(
         id=name, base=base, quote="USD" if settle == base else settle, settle=settle, step=Decimal(step),
         tick=Decimal(tick), minimum=Decimal(step), maximum=Decimal(maximum), inverse=settle == base, max_leverage=100,
@@ -40,12 +40,12 @@ def _market(name: str, base: str, step: str, tick: str, maximum: str, settle: st
 
 
 MARKETS = (
-    _market("BTCUSDT", "BTC", "0.001", "0.1", "119"),
-    _market("ETHUSDT", "ETH", "0.01", "0.01", "724"),
-    _market("SOLUSDT", "SOL", "0.1", "0.01", "8000"),
-    _market("DOGEUSDT", "DOGE", "1", "0.00001", "2800000"),
-    _market("BTCPERP", "BTC", "0.001", "0.1", "50", "USDC"),
-    _market("BTCUSD", "BTC", "1", "0.1", "200000", "BTC"),
+    _market("BTCUSDT", "BTC", "0.001", "0.1", maximum="119"),
+    _market("ETHUSDT", "ETH", "0.01", "0.01", maximum="724"),
+    _market("SOLUSDT", "SOL", "0.1", "0.01", maximum="8000"),
+    _market("DOGEUSDT", "DOGE", "1", "0.00001", maximum="2800000"),
+    _market("BTCPERP", "BTC", "0.001", "0.1", maximum="50", settle="USDC"),
+    _market("BTCUSD", "BTC", "1", "0.1", maximum="200000", settle="BTC"),
 )
 
 

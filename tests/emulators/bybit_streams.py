@@ -5,13 +5,23 @@ from __future__ import annotations
 import hashlib
 import hmac
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tests.emulators.account import Account
 from tests.emulators.account_records import AccountEvent, Event, OrderEvent, PriceEvent
-from tests.emulators.bybit_rows import Row, category, execution_row, order_row, position_row, text, ticker_row, wallet_row
+from tests.emulators.bybit_rows import (
+    Row,
+    category,
+    execution_row,
+    order_row,
+    position_row,
+    text,
+    ticker_row,
+    wallet_row,
+)
 from tests.emulators.server_streams import Socket
 
 if TYPE_CHECKING:
@@ -103,7 +113,11 @@ class Streams:
             case AccountEvent(positions=positions):
                 rows = [position_row(self._account, position) for position in positions]
                 listed = [
-                    {**row, "category": category(self._account.markets[str(row["symbol"])]), "entryPrice": row["avgPrice"]}
+                    {
+                        **row,
+                        "category": category(self._account.markets[str(row["symbol"])]),
+                        "entryPrice": row["avgPrice"],
+                    }
                     for row in rows
                 ]
                 if listed:
@@ -121,9 +135,7 @@ class Streams:
         topics = {f"tickers.{market}", f"orderbook.1.{market}"}
         where = category(self._account.markets[market])
         for topic in topics:
-            self._exchange.publish(
-                where, topic, self._public(topic, market, kind), lambda socket, topic=topic: topic in socket.subscriptions
-            )
+            self._exchange.publish(where, topic, self._public(topic, market, kind), _hears(topic))
 
     def _public(self, topic: str, market: str, kind: str) -> str:
         listed, price = self._account.markets[market], self._account.prices[market]
@@ -137,4 +149,8 @@ class Streams:
     def _push(self, topic: str, data: list[Row]) -> None:
         body = {"id": uuid.uuid4().hex, "topic": topic, "creationTime": self._account.now(), "data": data}
         message = msgspec.json.encode(body).decode()
-        self._exchange.publish("private", topic, message, lambda socket: topic in socket.subscriptions)
+        self._exchange.publish("private", topic, message, _hears(topic))
+
+
+def _hears(topic: str) -> Callable[[Socket], bool]:
+    return lambda socket: topic in socket.subscriptions

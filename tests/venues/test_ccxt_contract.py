@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,10 +13,9 @@ import pytest
 from portfoliod.venues import Venue
 from tests.emulators.binance import BinanceFutures
 from tests.emulators.okx import OkxSwap
+from tests.emulators.server import Exchange
 from tests.venues.contract import Stage, StageFactory, VenueContract
 from tests.venues.exchanges import open_on
-
-Emulator = BinanceFutures | OkxSwap
 
 
 class OnExchange(VenueContract):
@@ -25,7 +24,10 @@ class OnExchange(VenueContract):
     kind: str
     forms: tuple[str, ...]
     hedged = False
-    make: Callable[[], Emulator]
+    symbol = "ETH/USDT:USDT"
+    table: Mapping[str, object] = {}
+    """More of the venue's settings."""
+    make: Callable[[], Exchange]
 
     @pytest.fixture
     def stages(self, tmp_path: Path) -> StageFactory:
@@ -38,7 +40,7 @@ class OnExchange(VenueContract):
                 exchange.account.set_hedged(self.hedged)
 
                 async def reopen() -> Venue:
-                    venue = open_on(exchange, self.kind, tmp_path)
+                    venue = open_on(exchange, self.kind, tmp_path, **self.table)  # type: ignore[arg-type]
                     venues.append(venue)
                     await venue.connect()
                     return venue
@@ -46,7 +48,7 @@ class OnExchange(VenueContract):
                 try:
                     yield Stage(
                         venue=await reopen(),
-                        symbol="ETH/USDT:USDT",
+                        symbol=self.symbol,
                         forms=self.forms,
                         quote="USDT",
                         quantity=Decimal("0.2"),

@@ -6,6 +6,7 @@ Nothing is ever sent twice: what is not proven is looked up by its client order 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
@@ -14,12 +15,15 @@ import structlog
 
 from portfoliod.errors import KeysRefused, OrderRefused, VenueStopped
 from portfoliod.journal import Journal
-from portfoliod.model import ZERO, Fill, Intent, IntentStatus
+from portfoliod.model import ZERO, Fill, Intent, IntentStatus, Key
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.venues import OrderReport
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+DOUBTED = 5
+"""Orders a key that ended unfilled, and are asked for once more where the position is not explained."""
 
 
 class Resolution(msgspec.Struct, frozen=True):
@@ -37,6 +41,8 @@ class Orders:
         self._journal: Journal = desk.journal
         self._venue = connection.venue
         self._first_asked: dict[str, float] = {}
+        self._unfilled: dict[Key, deque[Intent]] = {}
+        """Of each key the last orders that ended before they were filled in whole."""
 
     async def send(self, number: int, intent: Intent, obsolete: Callable[[], str]) -> IntentStatus | None:
         """Journal an intent, send it once and return how far it is known to have come; None if it was not sent.
@@ -66,6 +72,7 @@ class Orders:
             report = await self._venue.place(intent)
         except OrderRefused as error:
             await self._journal.settle(intent, IntentStatus.REFUSED, error.what)
+            self._ended(intent, IntentStatus.REFUSED)
             log.error("order.refused", **_fields(intent), error=error.what, found=error.found)
             raise
         except Exception as error:
@@ -95,6 +102,22 @@ class Orders:
             return Resolution(intent.status if seen else IntentStatus.UNKNOWN)
         await self._conclude(intent, IntentStatus.CANCELLED, "the venue never got it")
         return Resolution(IntentStatus.CANCELLED)
+
+    async def ask_for_the_dead(self, key: Key) -> None:
+        """Ask once more for the orders of a key that ended unfilled, and journal what they filled after all.
+
+        Raises:
+            VenueUnreachable: it is not known.
+        """
+        for intent in tuple(self._unfilled.get(key, ())):
+            report = await self._venue.find(intent)
+            for fill in [] if report is None else await self._journal.record_fills(report.fills):
+                log_fill(fill)
+
+    def _ended(self, intent: Intent, status: IntentStatus) -> None:
+        """Remember an order that ended without being filled in whole: the venue may have been wrong about it."""
+        if status.terminal and status is not IntentStatus.DONE:
+            self._unfilled.setdefault(intent.key, deque(maxlen=DOUBTED)).append(intent)
 
     async def _resolve_by_position(self, intent: Intent, *, seen: bool) -> Resolution:
         """Let the position say what became of an order that the venue cannot look up.
@@ -144,6 +167,7 @@ class Orders:
         """Journal what was found out about an order without a report."""
         for fill in await self._journal.settle(intent, status, outcome, fills):
             log_fill(fill)
+        self._ended(intent, status)
         log.info("order.resolved", **_fields(intent), status=str(status), outcome=outcome)
         self._first_asked.pop(intent.client_id, None)
 
@@ -160,6 +184,7 @@ class Orders:
         log.info(event, client_id=intent.client_id, symbol=intent.key.symbol, status=str(status))
         for fill in await self._journal.settle(intent, status, str(report.status), report.fills):
             log_fill(fill)
+        self._ended(intent, status)
         return status
 
 

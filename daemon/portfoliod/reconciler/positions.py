@@ -11,6 +11,7 @@ from portfoliod.model import ZERO, Book, Key, Lock, MarketRules
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.look import NOW, Look, Standing
+from portfoliod.reconciler.orders import Orders
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -24,13 +25,14 @@ STREAM_SECONDS = 0.3
 class PositionReader:
     """Reads one key's position, and knows when what was read is old."""
 
-    def __init__(self, key: Key, desk: Desk, connection: Connection) -> None:
+    def __init__(self, key: Key, desk: Desk, connection: Connection, orders: Orders) -> None:
         self.key = key
         self.version = 0
         """Grows when the position moves: what was planned before is obsolete."""
         self._desk = desk
         self._journal = desk.journal
         self._connection = connection
+        self._orders = orders
         self._newer_than = time.monotonic()
         self._afresh = True
         """Whether only a snapshot will do, whatever a stream says."""
@@ -137,6 +139,12 @@ class PositionReader:
             return actual, Look(Standing.WORKING, "unlocked while it was looked at", NOW)
         if version != self.version or abs(actual - book.expected) < rules.step:
             return actual, Look(Standing.WORKING, "the position moved while it was read", NOW)
+        lock = self._journal.locks.get(self.key)
+        if lock is None or lock.actual != actual:
+            await self._orders.ask_for_the_dead(self.key)
+            if self._journal.books.get(self.key) is not book:
+                self.filled()
+                return actual, Look(Standing.WORKING, "an order that had ended filled after all", NOW)
         return actual, await self._drifted(book.expected, actual)
 
     async def _drifted(self, expected: Decimal, actual: Decimal) -> Look | None:

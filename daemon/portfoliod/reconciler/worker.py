@@ -51,7 +51,7 @@ class Worker:
         self._connection = connection
         self._venue = connection.venue
         self._orders = orders
-        self._reader = PositionReader(key, desk, connection)
+        self._reader = PositionReader(key, desk, connection, orders)
         self._woken = asyncio.Event()
         self._busy = asyncio.Lock()
         self._failures = 0

@@ -33,6 +33,8 @@ class Account:
         self.mode: PositionMode | None = settings.position_mode
         self.stopped: VenueStopped | None = None
         self._last: Positions | None = None
+        self._listed = False
+        """Whether the last answer listed any position, be it in a market that is not known here."""
         self._reading = asyncio.Lock()
         self._moved: dict[str, float] = {}
 
@@ -141,7 +143,7 @@ class Account:
             if any(again.get(symbol) for symbol in vanished):
                 raise self._contradiction("two answers in a row differ", vanished)
             quantities = again
-        if not quantities and (vanished or self._last is None) and await self._margin_is_used():
+        if not self._listed and (vanished or self._last is None) and await self._margin_is_used():
             raise self._contradiction("positions use margin, but none is listed", vanished)
         return quantities
 
@@ -153,12 +155,12 @@ class Account:
 
     async def _margin_is_used(self) -> bool:
         """Return whether the exchange keeps margin for positions, where it tells that apart from margin for orders."""
-        path = self._exchange.dialect.position_margin
-        if not path or self._settings.market_type == "spot":
+        paths = self._exchange.dialect.position_margin
+        if not paths or self._settings.market_type == "spot":
             return False
         balance = await self.balance()
-        used = decimal(at_path(balance.get("info"), path))
-        return used is not None and used > 0
+        used = (decimal(at_path(balance.get("info"), path, self._settings.quote)) for path in paths)
+        return any(margin is not None and margin > 0 for margin in used)
 
     def _contradiction(self, what: str, symbols: list[str]) -> VenueUnreachable:
         return VenueUnreachable(
@@ -182,6 +184,7 @@ class Account:
             raise VenueUnreachable(
                 "positions: not a list", where=f"venue {self._exchange.venue}", found=repr(rows)[:80]
             )
+        self._listed = any(decimal(row.get("contracts")) for row in rows)
         return self._summed(rows, markets)
 
     def _summed(self, rows: list[Any], markets: Markets) -> dict[str, Decimal]:

@@ -52,20 +52,24 @@ class Budget:
         self._capacity = capacity
         self._level = 0.0
         self._at = time.monotonic()
+        self._turns = {urgency: asyncio.Lock() for urgency in Urgency}
+        """Those who are equally urgent go in turn: else cheap requests would keep an expensive one out for ever."""
 
     async def take(self, cost: float | None = None) -> None:
         """Return when a request of this cost may go out. It is ccxt's `throttle`."""
-        share = SHARES[_urgency.get()] * self._capacity
+        urgency = _urgency.get()
+        share = SHARES[urgency] * self._capacity
         wanted = 1.0 if cost is None else cost
-        while True:
-            now = time.monotonic()
-            self._level = max(0.0, self._level - (now - self._at) * self._rate)
-            self._at = now
-            over = self._level + wanted - max(share, wanted)
-            if over <= 0:
-                self._level += wanted
-                return
-            await asyncio.sleep(over / self._rate)
+        async with self._turns[urgency]:
+            while (over := self._level_now() + wanted - max(share, wanted)) > 0:
+                await asyncio.sleep(over / self._rate)
+            self._level += wanted
+
+    def _level_now(self) -> float:
+        now = time.monotonic()
+        self._level = max(0.0, self._level - (now - self._at) * self._rate)
+        self._at = now
+        return self._level
 
 
 def budget_of(client: Any) -> Budget:

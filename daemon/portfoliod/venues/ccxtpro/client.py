@@ -59,6 +59,7 @@ def make_client(settings: CcxtSettings, credentials: Credentials | None, where: 
     client.has["fetchCurrencies"] = False  # a private request, and nothing here needs it
     _know_all_errors(client, settings)
     _send_no_blanks(client)
+    _never_retry(client)
     return client
 
 
@@ -109,6 +110,7 @@ def _defaults(settings: CcxtSettings, kind: Any) -> dict[str, object]:
         "defaultType": settings.market_type,
         "watchPositions": stream,
         "maxRetriesOnFailure": 0,  # a retried order is a second order
+        "builderFee": False,  # some exchanges' orders would pay ccxt a hundredth of a per cent
         "adjustForTimeDifference": False,  # measured by us, at each resync
         **dialect_of(settings.exchange).options,
     }
@@ -162,6 +164,13 @@ def _send_no_blanks(client: Any) -> None:
         return sign(path, api, method, params, *more)
 
     client.sign = signed
+
+
+def _never_retry(client: Any) -> None:
+    """Overrule options that ask for it, of all requests or of one: a retried order is a second order."""
+    for table in (client.options, *client.options.values()):
+        if isinstance(table, dict) and "maxRetriesOnFailure" in table:
+            table["maxRetriesOnFailure"] = 0
 
 
 def _merged(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:

@@ -111,8 +111,8 @@ class Dialect(msgspec.Struct, frozen=True):
     """Paths to the account's equity, open profit and loss included, in a raw balance; else the total of the quote."""
     open_profit: Path = ()
     """Path to the open profit and loss, where the total leaves it out."""
-    position_margin: Path = ()
-    """Path to the margin that positions use, orders not counted, in a raw balance."""
+    position_margin: tuple[Path, ...] = ()
+    """Paths to the margin that positions use, orders not counted, in a raw balance."""
     market_maximum: Path = ()
     """Path to the largest market order in a raw market, where ccxt tells another one."""
     stream_fee_sign: int = 1
@@ -128,6 +128,10 @@ OKX = Dialect(
     look_up=BY_ID,
     stream_fee_sign=-1,
     market_maximum=("maxMktSz",),
+    position_margin=(
+        ("data", 0, "details", ("ccy", "{quote}"), "mmr"),
+        ("data", 0, "details", ("ccy", "{quote}"), "isoEq"),
+    ),
     margin_mode_in="orders",
     leverage_side=HedgeSide("posSide", "long", "short"),
 )
@@ -143,7 +147,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "binance": Dialect(
         look_up=BY_ID,
         sees="subtype",
-        position_margin=("totalPositionInitialMargin",),
+        position_margin=(("totalPositionInitialMargin",),),
         margin_mode_in="market",  # in other requests it would mean the margin account
         options={"warnOnFetchOpenOrdersWithoutSymbol": False, "fetchMargins": False},
     ),
@@ -193,7 +197,7 @@ DIALECTS: Mapping[str, Dialect] = {
         look_up=BY_ID,
         equity=(("marginSummary", "accountValue"),),
         priced_market_orders=True,
-        options={"builderFee": False, "refSet": True},  # else each order pays ccxt a hundredth of a per cent
+        options={"refSet": True},  # else a referrer is set
     ),
     "kraken": Dialect(client_order_id=_thirty_two),
     "krakenfutures": Dialect(client_order_id=_thirty_two, equity=(("accounts", "flex", "portfolioValue"),)),

@@ -24,6 +24,8 @@ class Market(msgspec.Struct, frozen=True):
     rules: MarketRules
     unit: Decimal
     """The quantity of one unit of amount: a linear contract's size in the base currency; else 1."""
+    active: bool = True
+    """Whether it trades now. What is held in one that does not is held all the same."""
 
     def quantity(self, amount: Decimal) -> Decimal:
         """Return an amount in the exchange's units as a quantity."""
@@ -47,7 +49,9 @@ class Markets:
 
     def __init__(self, venue: str, client: Any, market_type: str, quote: str) -> None:
         self.venue = venue
-        self._by_symbol = {market.listing.symbol: market for market in _markets(client, market_type, quote)}
+        listed = list(_markets(client, market_type, quote))
+        self._by_symbol = {market.listing.symbol: market for market in listed if market.active}
+        self._suspended = {market.listing.symbol: market for market in listed if not market.active}
         listings = [market.listing for market in self._by_symbol.values()]
         self.directory = Directory(venue, listings, market_type, quote)
 
@@ -65,8 +69,8 @@ class Markets:
         return len(self._by_symbol)
 
     def get(self, symbol: str) -> Market | None:
-        """Return a market, None where it is not listed."""
-        return self._by_symbol.get(symbol)
+        """Return a market, suspended ones too; None where it is not listed."""
+        return self._by_symbol.get(symbol) or self._suspended.get(symbol)
 
     def spot(self, quote: str) -> Mapping[str, Market]:
         """Return the spot markets against a quote currency by their base currency."""
@@ -99,7 +103,7 @@ def _markets(client: Any, market_type: str, quote: str) -> Iterator[Market]:
         if not _is_seen(raw, dialect, spot=market_type == "spot", quote=quote):
             continue
         kind = next((kind for kind in ("swap", "future", "spot") if raw.get(kind)), None)
-        if kind is None or raw.get("active") is False or not raw.get("base"):
+        if kind is None or not raw.get("base"):
             continue
         step = _step(raw["precision"].get("amount"), client.precisionMode)
         if step is None:
@@ -109,7 +113,8 @@ def _markets(client: Any, market_type: str, quote: str) -> Iterator[Market]:
         inverse = bool(raw.get("inverse")) and kind != "spot"
         unit = ONE if kind == "spot" or inverse else size
         told = decimal(at_path(raw.get("info"), dialect.market_maximum)) if dialect.market_maximum else None
-        yield Market(listing, _rules(raw, step, size, unit, inverse=inverse, maximum=told), unit)
+        rules = _rules(raw, step, size, unit, inverse=inverse, maximum=told)
+        yield Market(listing, rules, unit, active=raw.get("active") is not False)
 
 
 def _is_seen(raw: Mapping[str, Any], dialect: Dialect, *, spot: bool, quote: str) -> bool:
@@ -148,7 +153,7 @@ def _limit(limits: Mapping[str, Any], name: str, end: str) -> Decimal | None:
 
 
 def _step(precision: object, mode: int) -> Decimal | None:
-    """Return the step of amounts, None where ccxt does not know it. Significant digits are of prices, never of these."""
+    """Return the step of amounts, None where ccxt does not know it. Significant digits are for prices only."""
     number = decimal(precision)
     if number is None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -56,6 +56,7 @@ class Orders:
         *,
         prices: Prices,
         news: asyncio.Event,
+        hears: Callable[[], bool],
         ledger: bool,
     ) -> None:
         self._exchange = exchange
@@ -70,6 +71,7 @@ class Orders:
         self._key_refusals = 0
         self._prepared: set[str] = set()
         self._news = news
+        self._hears = hears
 
     async def place(self, intent: Intent, market: Market) -> OrderReport:
         """Send an order, unless it may have been sent before: then return what became of it."""
@@ -323,7 +325,7 @@ class Orders:
         A cancelled order's trades are asked for in any case: "cancelled, filled 0" has been said of filled orders.
         """
         known = self._trades.filled(order_id, market)
-        if known < filled:
+        if known < filled and self._hears():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STREAM_SECONDS):
                     while self._trades.filled(order_id, market) < filled:

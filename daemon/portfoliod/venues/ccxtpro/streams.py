@@ -42,6 +42,8 @@ class Streams:
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: set[str] = set()
         """Streams that wait before they are opened again."""
+        self._not_offered: set[str] = set()
+        """Streams that need a market, or that this kind of account does not have."""
         self._missed = False
         """Whether something may have happened that no stream told."""
         self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -54,6 +56,11 @@ class Streams:
     def up(self) -> bool:
         """Whether a position that moves would be heard of."""
         return self._sockets.open and not self._broken and self._tells_positions()
+
+    @property
+    def open(self) -> bool:
+        """Whether a socket of the account is open."""
+        return self._sockets.open
 
     def start(self) -> None:
         """Open the streams that the exchange has."""
@@ -97,7 +104,8 @@ class Streams:
         return [moves, ("watchOrders", "watch_orders"), ("watchMyTrades", "watch_my_trades")]
 
     def _tells_positions(self) -> bool:
-        return self._exchange.has(self._watched()[0][0])
+        feature, method = self._watched()[0]
+        return self._exchange.has(feature) and method not in self._not_offered
 
     async def _follow(self, method: str) -> None:
         """Keep one stream open."""
@@ -111,6 +119,7 @@ class Streams:
                 self._caught_up()
                 continue
             except (ccxt.NotSupported, ccxt.ArgumentsRequired) as error:
+                self._not_offered.add(method)
                 log.debug("stream.not_offered", venue=self._exchange.venue, stream=method, error=str(error)[:200])
                 return
             except asyncio.CancelledError:

@@ -210,6 +210,7 @@ class CcxtVenue:
                 trades,
                 prices=prices,
                 news=streams.news,
+                hears=lambda: streams.open,
                 ledger=self._context.ledger,
             )
             self._parts = _Parts(exchange, account, prices, streams, orders)

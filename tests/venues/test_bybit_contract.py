@@ -1,0 +1,20 @@
+"""The contract of every venue, on an emulated Bybit."""
+
+from __future__ import annotations
+
+from tests.emulators.bybit import BybitLinear
+from tests.venues.test_ccxt_contract import OnExchange
+
+
+class TestBybit(OnExchange):
+    """Bybit's linear contracts, one-way: replies without status, a client order id that is never free again."""
+
+    kind = "bybit"
+    forms = ("ETHUSDT", "ETH/USDT", "ETH-USDT", "ETH/USDT:USDT")
+    make = BybitLinear
+
+
+class TestBybitHedged(TestBybit):
+    """Bybit's linear contracts in hedge mode, which no endpoint tells."""
+
+    hedged = True
