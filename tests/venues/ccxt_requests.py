@@ -19,8 +19,10 @@ from portfoliod.venues.ccxtpro.account import Account
 from portfoliod.venues.ccxtpro.client import make_client
 from portfoliod.venues.ccxtpro.dialects import dialect_of
 from portfoliod.venues.ccxtpro.exchange import Exchange
+from portfoliod.venues.ccxtpro.lookup import LookUp
 from portfoliod.venues.ccxtpro.markets import Markets
 from portfoliod.venues.ccxtpro.orders import Orders
+from portfoliod.venues.ccxtpro.preparation import Preparation
 from portfoliod.venues.ccxtpro.prices import Prices
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.ccxtpro.trades import Trades
@@ -75,11 +77,18 @@ class Bench:
         self.market = Markets("main", client, kind, "USDT")[market["symbol"]]
         account = Account(self.exchange, table)
         account.mode = mode
+        trades = Trades("main")
+        self.look_up = LookUp(self.exchange, account, trades, news=asyncio.Event(), hears=lambda: False)
         self.orders = Orders(
-            self.exchange, table, account, Trades("main"), prices=FixedPrices(self.exchange), news=asyncio.Event(),
-            hears=lambda: False,
+            self.exchange,
+            table,
+            account,
+            trades,
+            look_up=self.look_up,
+            preparation=Preparation(self.exchange, table, account),
+            prices=FixedPrices(self.exchange),
             ledger=False,
-        )  # fmt: skip
+        )
 
     async def _caught(self, url: str, method: str = "GET", headers: object = None, body: object = None) -> object:
         del headers
@@ -128,7 +137,7 @@ def look_up_requests(exchange: str, kind: Kind) -> str:
     """Return all requests that ask for an order that only its client order id is known of."""
     requests = caught_from(
         lambda: Bench(exchange, kind),
-        lambda bench: bench.orders.find(bench.intent(Side.BUY, reduce_only=False), bench.market),
+        lambda bench: bench.look_up.find(bench.intent(Side.BUY, reduce_only=False), bench.market),
     )
     return "\n".join(requests)
 

@@ -84,7 +84,7 @@ def test_a_ban_pauses_until_it_ends(tmp_path: Path, form: str) -> None:
             await scene.venue.equity()
         expected = {"until": 300, "header": 200, "neither": 60}[form]
         assert expected - 5 < scene.venue.pause() <= expected
-        with pytest.raises(VenuePaused):
+        with pytest.raises(OrderRefused, match="not sent"):
             await scene.venue.place(scene.intent("0.2"))
         assert scene.exchange.count("place") == 0
 

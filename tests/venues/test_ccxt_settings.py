@@ -311,3 +311,18 @@ def test_ccxt_never_limits_or_retries_by_itself() -> None:
         client = make_client(CcxtSettings(exchange=on.kind), None, "here")
         assert client.options["maxRetriesOnFailure"] == 0
         assert client.options["adjustForTimeDifference"] is False
+
+
+@on_both
+def test_a_setting_that_got_no_answer_is_applied_before_the_next_order(tmp_path: Path, on: On) -> None:
+    """A 503 leaves the account's own leverage only until the exchange answers."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.exchange.faults.add("set_leverage", Answer(status=503, body="<html>busy</html>"))
+        await scene.order("0.2")
+        await scene.order("0.2")
+        await scene.order("0.2")
+        assert scene.exchange.count("set_leverage") == 2
+        assert scene.exchange.account.leverage(on.eth) == 7
+
+    play(on, tmp_path, scenario, set_leverage=7)

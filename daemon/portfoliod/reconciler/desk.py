@@ -90,8 +90,7 @@ class Desk:
         """Take in what an error says of a whole venue."""
         if isinstance(error, KeysRefused):
             self.keys_refused(error)
-        else:
-            connection.failed(error)
+        connection.failed(error)
 
     def note_halt(self) -> None:
         """Say that the daemon is halted, or not any more, when that changes."""

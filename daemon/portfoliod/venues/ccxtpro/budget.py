@@ -61,9 +61,12 @@ class Budget:
         share = SHARES[urgency] * self._capacity
         wanted = 1.0 if cost is None else cost
         async with self._turns[urgency]:
-            while (over := self._level_now() + wanted - max(share, wanted)) > 0:
+            while True:
+                over = self._level_now() + wanted - max(share, wanted)
+                if over <= 0:
+                    self._level += wanted
+                    return
                 await asyncio.sleep(over / self._rate)
-            self._level += wanted
 
     def _level_now(self) -> float:
         now = time.monotonic()

@@ -48,7 +48,7 @@ _BINANCE = {
 _OKX = {
     **dict.fromkeys(("50001", "50004", "50005", "50013", "50026", "51149"), Outcome.UNKNOWN),
     **dict.fromkeys(("50011", "50040", "50061"), Outcome.LATER),
-    **dict.fromkeys(("50101", "50105", "50110", "50111", "50113", "50114", "50119"), Outcome.KEYS),
+    **dict.fromkeys(("50101", "50105", "50110", "50111", "50113", "50114", "50119", "50120"), Outcome.KEYS),
     **dict.fromkeys(("50102", "50112"), Outcome.CLOCK),
     **dict.fromkeys(("51400", "51401", "51402", "51410", "51603"), Outcome.ABSENT),
     **dict.fromkeys(("51016",), Outcome.DUPLICATE),

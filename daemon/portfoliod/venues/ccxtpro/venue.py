@@ -18,8 +18,10 @@ from portfoliod.venues.ccxtpro.account import Account
 from portfoliod.venues.ccxtpro.client import make_client
 from portfoliod.venues.ccxtpro.exchange import Exchange
 from portfoliod.venues.ccxtpro.inspection import inspect
+from portfoliod.venues.ccxtpro.lookup import LookUp
 from portfoliod.venues.ccxtpro.markets import Markets
 from portfoliod.venues.ccxtpro.orders import Orders
+from portfoliod.venues.ccxtpro.preparation import Preparation
 from portfoliod.venues.ccxtpro.prices import Prices
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.ccxtpro.streams import Streams
@@ -30,6 +32,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 RELOAD_EVERY = 10
 """Resyncs between two loads of the markets."""
+PREPARE_AGAIN_SECONDS = 10.0
+"""After a setting of a market that the exchange did not answer to."""
 WITHOUT_STREAM_SECONDS = 1.0
 """How old a snapshot may be while no stream would tell that it is not true any more."""
 
@@ -41,6 +45,8 @@ class _Parts(NamedTuple):
     account: Account
     prices: Prices
     streams: Streams
+    look_up: LookUp
+    preparation: Preparation
     orders: Orders
 
 
@@ -58,6 +64,7 @@ class CcxtVenue:
         self._markets: Markets | None = None
         self._verified = 0
         self._named: set[str] = set()
+        self._newly_named = asyncio.Event()
         self._parts: _Parts | None = None
 
     @property
@@ -103,7 +110,9 @@ class CcxtVenue:
     def resolve(self, text: str) -> str:
         """Return the unified symbol of a market."""
         symbol = self._known_markets().directory.resolve(text)
-        self._named.add(symbol)
+        if symbol not in self._named:
+            self._named.add(symbol)
+            self._newly_named.set()
         return symbol
 
     def rules(self, symbol: str) -> MarketRules:
@@ -146,7 +155,7 @@ class CcxtVenue:
 
     async def find(self, intent: Intent) -> OrderReport | None:
         """Return what the exchange knows of an order."""
-        report = await self._open().orders.find(intent, self._known_markets()[intent.key.symbol])
+        report = await self._open().look_up.find(intent, self._known_markets()[intent.key.symbol])
         if report is not None:
             self._tell(report)
         return report
@@ -162,7 +171,8 @@ class CcxtVenue:
         await parts.account.check_mode(self._sample())
         await parts.exchange.set_clock()
         self._verified += 1
-        if self._verified % RELOAD_EVERY == 0:
+        if self._verified % RELOAD_EVERY == 0 or parts.orders.refused_one:
+            parts.orders.refused_one = False
             await self._load_markets()
 
     async def inspect(self) -> Inspection:
@@ -184,12 +194,16 @@ class CcxtVenue:
 
     async def _prepare(self) -> None:
         """Apply margin mode and leverage to the markets that strategies name."""
-        if self._context.read_only or (self._settings.margin_mode is None and self._settings.set_leverage is None):
+        preparation = self._open().preparation
+        if self._context.read_only or not preparation.wanted:
             return
         while True:
-            for symbol in sorted(self._named):
-                await self._open().orders.prepare(self._known_markets()[symbol])
-            await asyncio.sleep(1.0)
+            self._newly_named.clear()
+            listed = [market for symbol in sorted(self._named) if (market := self._known_markets().get(symbol))]
+            answered = [await preparation.prepare(market) for market in listed]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if all(answered) else PREPARE_AGAIN_SECONDS):
+                    await self._newly_named.wait()
 
     def _tell(self, report: OrderReport) -> None:
         for fill in report.fills:
@@ -203,17 +217,19 @@ class CcxtVenue:
             exchange = Exchange(client, self.name, str if self._credentials is None else self._credentials.redact)
             account, prices, trades = Account(exchange, settings), Prices(exchange), Trades(self.name)
             streams = Streams(exchange, trades, self._known_markets, spot=settings.market_type == "spot")
+            look_up = LookUp(exchange, account, trades, news=streams.news, hears=lambda: streams.open)
+            preparation = Preparation(exchange, settings, account)
             orders = Orders(
                 exchange,
                 settings,
                 account,
                 trades,
+                look_up=look_up,
+                preparation=preparation,
                 prices=prices,
-                news=streams.news,
-                hears=lambda: streams.open,
                 ledger=self._context.ledger,
             )
-            self._parts = _Parts(exchange, account, prices, streams, orders)
+            self._parts = _Parts(exchange, account, prices, streams, look_up, preparation, orders)
         return self._parts
 
     async def _load_markets(self) -> None:
