@@ -191,11 +191,13 @@ class Account:
         """Return the net quantity of each market; both legs of a hedge count."""
         quantities: dict[str, Decimal] = {}
         for row in rows:
-            market = markets.get(str(row.get("symbol")))
-            contracts = self._contracts(row)
-            if contracts and market is not None:
-                symbol = market.listing.symbol
-                quantities[symbol] = quantities.get(symbol, ZERO) + market.quantity(contracts)
+            symbol = str(row.get("symbol"))
+            market = markets.get(symbol)
+            if market is not None:
+                held = market.quantity(self._contracts(row))
+                quantities[symbol] = quantities.get(symbol, ZERO) + held
+            elif self._last is not None and symbol in self._last.quantities:
+                raise VenueUnreachable("a position's market is not listed any more", where=symbol)
         return {symbol: quantity for symbol, quantity in quantities.items() if quantity}
 
     def _contracts(self, row: Mapping[str, Any]) -> Decimal:
