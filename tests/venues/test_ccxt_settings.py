@@ -326,3 +326,13 @@ def test_a_setting_that_got_no_answer_is_applied_before_the_next_order(tmp_path:
         assert scene.exchange.account.leverage(on.eth) == 7
 
     play(on, tmp_path, scenario, set_leverage=7)
+
+
+def test_the_test_network_is_a_line_and_urls_of_ones_own_stand_above_it() -> None:
+    """`sandbox = true` takes ccxt's urls of the test network; what `options` says of urls stays said."""
+    own = {"urls": {"api": {"fapiPublic": "http://127.0.0.1:1/fapi/v1"}}}
+    live = make_client(CcxtSettings(exchange="binanceusdm"), None, "venues.main")
+    test = make_client(CcxtSettings(exchange="binanceusdm", sandbox=True, options=own), None, "venues.main")
+    assert "testnet" not in live.urls["api"]["fapiPrivate"]
+    assert "testnet" in test.urls["api"]["fapiPrivate"]
+    assert test.urls["api"]["fapiPublic"] == "http://127.0.0.1:1/fapi/v1"

@@ -49,6 +49,8 @@ def make_client(settings: CcxtSettings, credentials: Credentials | None, where: 
         client = kind(configuration)
         if settings.sandbox:
             client.set_sandbox_mode(True)
+            urls = settings.options.get("urls")
+            client.urls = client.deep_extend(client.urls, urls if isinstance(urls, Mapping) else {})
     except Exception as error:
         raise SettingsError(
             f"ccxt cannot make a client of {settings.exchange}",
