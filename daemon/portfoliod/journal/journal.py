@@ -147,6 +147,11 @@ class Journal:
         (total,) = await self.write(lambda store: store.filled(intent.key, intent.client_id))
         return cast("Decimal", total)
 
+    async def ended_unfilled(self, key: Key, most: int) -> list[Intent]:
+        """Return the last intents of a key, in this process or before, that ended without being filled in whole."""
+        (found,) = await self.write(lambda store: list(store.ended_unfilled(key, most)))
+        return cast("list[Intent]", found)
+
     async def record_fills(self, fills: Iterable[Fill]) -> list[Fill]:
         """Record fills of our own orders and return those that are new."""
         recorded = list(fills)

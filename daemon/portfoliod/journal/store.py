@@ -10,6 +10,9 @@ import msgspec
 
 from portfoliod.model import Book, Contribution, Decision, Fill, Intent, IntentStatus, Key, Lock, Side
 
+RECENT = 10_000
+"""Intents among which those are looked for that ended lately."""
+
 
 class Document(msgspec.Struct, frozen=True):
     """The last good content of a file: `content` normalised by whoever keeps it, `hash` of the file's own bytes."""
@@ -125,7 +128,21 @@ class Store:
         return decision or 0, intent or 0
 
     def open_intents(self) -> Iterator[Intent]:
-        """Yield the intents whose outcome is not known to be final."""
+        """Yield the intents whose outcome is not known to be final, oldest first."""
+        return self._intents("status IN ('intended', 'unknown', 'working') ORDER BY number")
+
+    def ended_unfilled(self, key: Key, most: int) -> Iterator[Intent]:
+        """Yield the last intents of a key that ended without being filled in whole, newest first."""
+        # Among the newest only: the whole table may be long, and its index is of open ones.
+        return self._intents(
+            "number > (SELECT max(number) FROM intents) - ? AND venue = ? AND symbol = ?"
+            " AND status IN ('refused', 'cancelled') ORDER BY number DESC LIMIT ?",
+            RECENT,
+            *key,
+            most,
+        )
+
+    def _intents(self, which: str, *parameters: object) -> Iterator[Intent]:
         for (
             client_id,
             at,
@@ -138,8 +155,9 @@ class Store:
             reason,
             status,
         ) in self.connection.execute(
-            "SELECT client_id, at, venue, symbol, side, quantity, reduce_only, decision, reason, status FROM intents"
-            " WHERE status IN ('intended', 'unknown', 'working') ORDER BY number"
+            "SELECT client_id, at, venue, symbol, side, quantity, reduce_only, decision, reason, status FROM intents"  # noqa: S608
+            f" WHERE {which}",
+            parameters,
         ):
             yield Intent(
                 client_id,

@@ -6,7 +6,6 @@ Nothing is ever sent twice: what is not proven is looked up by its client order 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
@@ -41,8 +40,6 @@ class Orders:
         self._journal: Journal = desk.journal
         self._venue = connection.venue
         self._first_asked: dict[str, float] = {}
-        self._unfilled: dict[Key, deque[Intent]] = {}
-        """Of each key the last orders that ended before they were filled in whole."""
 
     async def send(self, number: int, intent: Intent, obsolete: Callable[[], str]) -> IntentStatus | None:
         """Journal an intent, send it once and return how far it is known to have come; None if it was not sent.
@@ -72,7 +69,6 @@ class Orders:
             report = await self._venue.place(intent)
         except OrderRefused as error:
             await self._journal.settle(intent, IntentStatus.REFUSED, error.what)
-            self._ended(intent, IntentStatus.REFUSED)
             log.error("order.refused", **_fields(intent), error=error.what, found=error.found)
             raise
         except Exception as error:
@@ -109,15 +105,10 @@ class Orders:
         Raises:
             VenueUnreachable: it is not known.
         """
-        for intent in tuple(self._unfilled.get(key, ())):
+        for intent in await self._journal.ended_unfilled(key, DOUBTED):
             report = await self._venue.find(intent)
             for fill in [] if report is None else await self._journal.record_fills(report.fills):
                 log_fill(fill)
-
-    def _ended(self, intent: Intent, status: IntentStatus) -> None:
-        """Remember an order that ended without being filled in whole: the venue may have been wrong about it."""
-        if status.terminal and status is not IntentStatus.DONE:
-            self._unfilled.setdefault(intent.key, deque(maxlen=DOUBTED)).append(intent)
 
     async def _resolve_by_position(self, intent: Intent, *, seen: bool) -> Resolution:
         """Let the position say what became of an order that the venue cannot look up.
@@ -167,7 +158,6 @@ class Orders:
         """Journal what was found out about an order without a report."""
         for fill in await self._journal.settle(intent, status, outcome, fills):
             log_fill(fill)
-        self._ended(intent, status)
         log.info("order.resolved", **_fields(intent), status=str(status), outcome=outcome)
         self._first_asked.pop(intent.client_id, None)
 
@@ -184,7 +174,6 @@ class Orders:
         log.info(event, client_id=intent.client_id, symbol=intent.key.symbol, status=str(status))
         for fill in await self._journal.settle(intent, status, str(report.status), report.fills):
             log_fill(fill)
-        self._ended(intent, status)
         return status
 
 

@@ -112,7 +112,8 @@ class Worker:
         """Look once, and do what is to be done about it."""
         async with self._busy:
             look = self.last = self._held_up() or await self._try()
-            if look.again != NOW:
+            if look.again != NOW and self._connection.pause() <= 0:
+                # In a pause nobody on the venue trades: it goes first afterwards.
                 await self._desk.reduction_done(self.key)
             return look
 

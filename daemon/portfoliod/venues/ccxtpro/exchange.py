@@ -183,6 +183,8 @@ class Exchange:
         code, _, _, _, headers, body = response[:6]
         if code in {418, 429}:
             self.leave_alone(_asked_for(headers, body, BAN_SECONDS if code == 418 else PAUSE_SECONDS))
+            # Here, since a class may know neither the status nor the body that came with it.
+            raise ccxt.RateLimitExceeded(f"{self.client.id} {code}: {body}")
         if code == 200 and not _is_json(body):
             # ccxt makes an empty list of it: a flat account, no open orders.
             raise ccxt.BadResponse(f"{self.client.id}: a reply that is not JSON: {str(body)[:80]!r}")
