@@ -14,6 +14,8 @@ from tests.harness.daemon import PATIENCE
 from tests.harness.workspace import Files
 from tests.tasks.evidence import intents, journal, until
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 MESSAGES = {"binanceusdm": ("ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE"), "okx": ("orders", "positions", "trades")}
 """What streams say of fills and of positions."""
 SOCKET = {"binanceusdm": "user", "okx": "private"}

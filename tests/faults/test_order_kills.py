@@ -21,6 +21,8 @@ import signal
 
 import ccxt.async_support
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 calls = 0
 
 

@@ -27,6 +27,8 @@ from tests.harness.daemon import PATIENCE
 from tests.harness.workspace import Files
 from tests.tasks.evidence import intents, until
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 IMPATIENT = {"timeout_seconds": 1}
 SELDOM = "[reconciler]\nresync_seconds = 2\n\n[risk]\nmax_orders_per_minute = 0\n"
 """Five orders that are looked for at every resync use up an exchange's budget."""

@@ -13,6 +13,8 @@ from tests.harness.daemon import PATIENCE, run_command
 from tests.harness.workspace import Files
 from tests.tasks.evidence import journal, until
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 REFUSALS = {
     "binanceusdm": {"ETH": -2019, "BTC": -1111, "SOL": -4164},
     "okx": {"ETH": 51008, "BTC": 51121, "SOL": 51020},

@@ -46,6 +46,8 @@ from tests.emulators.faults import (
     too_many_requests,
 )
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 PATIENCE = 10.0
 T = TypeVar("T")

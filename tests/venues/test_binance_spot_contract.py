@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
+
 from tests.emulators.binance_spot import BinanceSpot
 from tests.emulators.server import Exchange
 from tests.venues.test_ccxt_contract import OnExchange
+
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
 
 
 def with_fees_in_bnb() -> Exchange:

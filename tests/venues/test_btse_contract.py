@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.emulators.btse import BtseFutures
 from tests.venues.test_ccxt_contract import OnExchange
+
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
 
 
 class TestBtse(OnExchange):

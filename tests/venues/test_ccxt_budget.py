@@ -14,6 +14,8 @@ from portfoliod.venues.ccxtpro.budget import Budget, Urgency, urgent
 from tests.emulators.faults import Answer, Delay, too_many_requests
 from tests.venues.scenes import BINANCE, BOTH, On, Scene, name_of, play
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 on_both = pytest.mark.parametrize("on", BOTH, ids=name_of)
 SLOW = {"rateLimit": 200}
 """Five requests of cost 1 a second."""

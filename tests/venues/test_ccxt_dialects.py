@@ -16,6 +16,8 @@ from portfoliod.venues.ccxtpro.outcomes import Outcome, outcome_of
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from tests.venues.ccxt_requests import CLIENT_ID, Bench, Kind, caught_from, look_up_requests, order_request
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 ZEROS = f"0000{CLIENT_ID}"
 UUID = "00003f2a-9c0d-1e4b-5a69-78876543210f"
 

@@ -19,6 +19,8 @@ from portfoliod.venues.ccxtpro.venue import RELOAD_EVERY
 from tests.emulators.faults import Answer, Reset
 from tests.venues.scenes import BINANCE, BOTH, OKX, On, Scene, equity_of, name_of, play
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 on_both = pytest.mark.parametrize("on", BOTH, ids=name_of)
 
 

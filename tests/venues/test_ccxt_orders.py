@@ -33,6 +33,8 @@ from tests.emulators.faults import (
 from tests.venues.exchanges import opened
 from tests.venues.scenes import BINANCE, BOTH, OKX, On, Scene, filled_by, name_of, play
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 on_both = pytest.mark.parametrize("on", BOTH, ids=name_of)
 Lost = Answer | Hang | Reset
 LOST: Mapping[str, Callable[..., Lost]] = {

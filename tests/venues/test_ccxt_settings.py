@@ -24,6 +24,8 @@ from tests.emulators.okx import OkxSwap
 from tests.venues.exchanges import open_on
 from tests.venues.scenes import BINANCE, BOTH, OKX, On, Scene, name_of, play
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 on_both = pytest.mark.parametrize("on", BOTH, ids=name_of)
 SETTINGS = ("set_leverage", "margin_mode", "set_mode")
 

@@ -15,6 +15,8 @@ from tests.emulators.binance import BinanceFutures
 from tests.emulators.faults import Delay, Fills, Lose, Reset, Swap, Twice
 from tests.venues.scenes import BINANCE, BOTH, OKX, On, Scene, filled_by, name_of, play
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 on_both = pytest.mark.parametrize("on", BOTH, ids=name_of)
 QUICK_PINGS = {"streaming": {"keepAlive": 200}}
 

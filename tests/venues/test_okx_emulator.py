@@ -46,6 +46,8 @@ from tests.emulators.okx import OkxSwap
 from tests.emulators.okx_instruments import markets
 from tests.emulators.okx_signing import Keys
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 BTC, ETH, INVERSE = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"
 SWAP = "BTC-USDT-SWAP"
 PATIENCE = 10.0

@@ -21,6 +21,8 @@ from tests.emulators.bybit import BybitLinear
 from tests.emulators.faults import Fills, Reset
 from tests.venues.exchanges import opened
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 SWAP, SPOT = "ETH/USDT:USDT", "ETH/USDT"
 
 

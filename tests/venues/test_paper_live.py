@@ -16,6 +16,8 @@ from portfoliod.venues import Venue, VenueContext, open_venue
 from tests.emulators.binance import BinanceFutures
 from tests.venues.contract import PATIENCE, Stage, StageFactory, VenueContract
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 ETH = "ETH/USDT:USDT"
 PUBLIC = {"time", "ping", "markets", "ticker", "mark_price", "book", "socket"}
 

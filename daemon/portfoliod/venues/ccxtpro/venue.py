@@ -31,7 +31,8 @@ from portfoliod.venues.protocol import Inspection, OrderReport, PositionMode, Po
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 RELOAD_EVERY = 10
-"""Resyncs between two loads of the markets."""
+RELOAD_SECONDS = 300.0
+"""Resyncs, and seconds, after which the markets are loaded anew: a contract's size may have changed."""
 PREPARE_AGAIN_SECONDS = 10.0
 """After a setting of a market that the exchange did not answer to."""
 WITHOUT_STREAM_SECONDS = 1.0
@@ -63,6 +64,7 @@ class CcxtVenue:
         self._credentials = credentials
         self._markets: Markets | None = None
         self._verified = 0
+        self._loaded_at = 0.0
         self._named: set[str] = set()
         self._newly_named = asyncio.Event()
         self._parts: _Parts | None = None
@@ -171,7 +173,8 @@ class CcxtVenue:
         await parts.account.check_mode(self._sample())
         await parts.exchange.set_clock()
         self._verified += 1
-        if self._verified % RELOAD_EVERY == 0 or parts.orders.refused_one:
+        due = self._verified % RELOAD_EVERY == 0 or time.monotonic() - self._loaded_at >= RELOAD_SECONDS
+        if due or parts.orders.refused_one:
             parts.orders.refused_one = False
             await self._load_markets()
 
@@ -245,6 +248,7 @@ class CcxtVenue:
             if listed:
                 client.set_markets(listed)  # without them ccxt would not know the symbols of positions
             raise VenueUnreachable("the exchange lists no markets", where=f"venue {self.name}")
+        self._loaded_at = time.monotonic()
         for symbol, old, new in self._markets.changes_since(before) if before else ():
             if symbol in self._named:
                 log.warning("market.changed", venue=self.name, symbol=symbol, before=str(old), now=str(new))
