@@ -15,13 +15,13 @@ from tests.harness.daemon import PATIENCE, Daemon
 from tests.harness.workspace import Files
 from tests.tasks.evidence import intents, journal, until
 
+pytestmark = pytest.mark.slow  # an exchange and its client in each test
+
 DEADLY = """
 import os
 import signal
 
 import ccxt.async_support
-
-pytestmark = pytest.mark.slow  # an exchange and its client in each test
 
 calls = 0
 
