@@ -69,12 +69,14 @@ class TestBinance(OnExchange):
     make = BinanceFutures
 
 
+@pytest.mark.slow
 class TestBinanceHedged(TestBinance):
     """Binance USD-M futures in hedge mode."""
 
     hedged = True
 
 
+@pytest.mark.slow
 class TestOkx(OnExchange):
     """OKX swaps: contracts of 0.1, replies without status; net mode."""
 
@@ -83,6 +85,7 @@ class TestOkx(OnExchange):
     make = OkxSwap
 
 
+@pytest.mark.slow
 class TestOkxHedged(TestOkx):
     """OKX swaps in long-short mode."""
 
