@@ -3,7 +3,8 @@ VENV    ?= .venv
 PYTHON  ?= python3
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
-WORKERS ?= auto
+# Most tests wait for a process or a socket: two a core.
+WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 
 .PHONY: demo run test test-fast lint format bench lock clean help
 

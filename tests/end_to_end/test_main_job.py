@@ -28,7 +28,7 @@ def test_the_paper_equity_is_the_one_that_a_plain_calculation_predicts(job: Main
 @pytest.mark.slow
 def test_in_peace_the_equity_is_the_predicted_one_to_a_thousandth(tmp_path: Path) -> None:
     """What is left is rounding, adjustments inside the no-trade band, and a bar that a busy machine missed."""
-    job = run_main_job(tmp_path, days=8, bars_a_second=12, accidents=False)
+    job = run_main_job(tmp_path, days=6, bars_a_second=6, accidents=False)
     assert abs(job.equity / job.predicted - 1) < 0.001
 
 
