@@ -1,4 +1,4 @@
-"""Run an emulated exchange in the foreground: `python -m tests.emulators binance [--port N]`.
+"""Run an emulated exchange in the foreground: `python -m tests.emulators NAME [--port N]`, NAME as `--help` lists them.
 
 Prints the part of portfoliod.toml that points a venue to it, and ends on Ctrl-C.
 """
@@ -7,12 +7,25 @@ from __future__ import annotations
 
 import argparse
 import threading
+from collections.abc import Callable
 
 import msgspec
 
 from tests.emulators.binance import BinanceFutures
+from tests.emulators.binance_spot import BinanceSpot
+from tests.emulators.btse import BtseFutures
+from tests.emulators.bybit import BybitLinear
 from tests.emulators.okx import OkxSwap
 from tests.emulators.server import Exchange
+
+EXCHANGES: dict[str, tuple[str, Callable[..., Exchange]]] = {
+    "binance": ("binanceusdm", BinanceFutures),
+    "binance-spot": ("binance", BinanceSpot),
+    "btse": ("btse", BtseFutures),
+    "bybit": ("bybit", BybitLinear),
+    "okx": ("okx", OkxSwap),
+}
+"""By the name on the command line: ccxt's id, and the emulator."""
 
 
 def snippet(exchange: Exchange, ccxt_id: str) -> str:
@@ -34,16 +47,12 @@ def inline(value: object) -> str:
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("exchange", choices=["binance", "okx"])
+    parser.add_argument("exchange", choices=sorted(EXCHANGES))
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     arguments = parser.parse_args()
-    chosen: tuple[Exchange, str]
-    if arguments.exchange == "binance":
-        chosen = BinanceFutures(port=arguments.port), "binanceusdm"
-    else:
-        chosen = OkxSwap(port=arguments.port), "okx"
-    with chosen[0] as exchange:
-        print(snippet(exchange, chosen[1]), flush=True)
+    kind, make = EXCHANGES[arguments.exchange]
+    with make(port=arguments.port) as exchange:
+        print(snippet(exchange, kind), flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
