@@ -24,7 +24,8 @@ run: $(READY)     ## the daemon in this checkout, on paper
 	$(BIN)/portfoliod --root . run
 
 test: $(READY)    ## everything
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) -m "not alone"
+	$(BIN)/pytest -m alone
 
 test-fast: $(READY) ## what one runs while working: under a minute
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"

@@ -8,6 +8,8 @@ import pytest
 
 from tests.end_to_end.main_job import LEAVER, NEWCOMER, VICTIM, MainJob, run_main_job
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> MainJob:

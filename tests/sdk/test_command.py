@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,9 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(
 def test_follow_publishes_at_every_close_until_it_is_interrupted(workspace: Path) -> None:
     path = strategy_file(workspace)
     command = [sys.executable, str(path), "--live", "--follow", "--interval", "1s", "--days", "0.01"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # Whoever runs the tests in the background has let SIGINT be ignored, and children inherit that.
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         assert process.stdout is not None
         moments = []
         for _ in range(3):
