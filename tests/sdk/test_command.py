@@ -120,7 +120,7 @@ def test_follow_publishes_at_every_close_until_it_is_interrupted(workspace: Path
     command = [sys.executable, str(path), "--live", "--follow", "--interval", "1s", "--days", "0.01"]
     # Whoever runs the tests in the background has let SIGINT be ignored, and children inherit that.
     heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:  # noqa: PLW1509 - no threads
         assert process.stdout is not None
         moments = []
         for _ in range(3):
