@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from portfoliod.demo.lapse import TimeLapse, publish_history, record
-from portfoliod.prices.candles import Candles, find_candles, read_candles
+from portfoliod.prices.candles import Candles, Floats, Integers, find_candles, read_candles
 from portfoliod.prices.markets import MARKETS
 from portfoliod.prices.simulated import SimulatedPrices
 from portfoliod.sdk import load
@@ -36,6 +36,9 @@ RECORDED = ROOT.parent / "shared" / "data"
 SYMBOLS = ("ADAUSDT", "BNBUSDT", "BTCUSDT", "ETHUSDT", "LTCUSDT")
 HOUR, DAY = 3600, 86400
 FEE_BPS, SPREAD_AND_SLIPPAGE_BPS = 5.0, 2.0
+LATEST = 24 * HOUR
+"""On the replay's clock: later than this after a change a decision or a fill is another one's."""
+Moments: TypeAlias = Mapping[str, Floats]
 COST = (FEE_BPS + SPREAD_AND_SLIPPAGE_BPS) / 10_000
 NEWCOMER, LEAVER, VICTIM = "bnb_steady_trend", "eth_breakout", "majors_momentum"
 
@@ -199,6 +202,15 @@ class _Run:
                     return float(row[0])
                 time.sleep(0.1)
 
+    def _moments(self, table: str) -> Moments:
+        """Return when the journal's rows were written, on the replay's clock, by symbol as the candles name it."""
+        feed = self._feed()
+        found: dict[str, list[float]] = {symbol: [] for symbol in SYMBOLS}
+        with contextlib.closing(sqlite3.connect(self.root / "var/journal.db")) as journal:
+            for symbol, at in journal.execute(f"SELECT symbol, at FROM {table} ORDER BY at"):
+                found[symbol.split(":")[0].replace("/", "")].append(feed.recorded(at))
+        return {symbol: np.array(moments) for symbol, moments in found.items()}
+
     def _result(self, equity: float) -> MainJob:
         account = Account("paper", self.root / "var/paper-paper.db", Decimal(0), 0.0, read_only=True)
         held = account.positions()
@@ -216,7 +228,7 @@ class _Run:
         }
         return MainJob(
             equity=equity,
-            predicted=predict(self.bars, self.candles),
+            predicted=predict(self.bars, self.candles, self._moments("decisions"), self._moments("fills")),
             orders=orders,
             duplicates=orders - intents,
             config=self.bars[-1].config,
@@ -226,13 +238,15 @@ class _Run:
         )
 
 
-def predict(bars: list[Bar], candles: Mapping[str, Candles]) -> float:
+def predict(bars: list[Bar], candles: Mapping[str, Candles], decided: Moments, filled: Moments) -> float:
     """Return the final equity by a plain vectorised calculation.
 
-    Taken are the published positions and the weights in force at each bar; a market is sized at the bar's open when its
-    notional changes, rounded to whole steps, and traded there and then at a constant cost.
+    How much is traded follows from the published positions and the weights in force at each bar: a market is sized at
+    the open of the bar when its notional changes, rounded to whole steps, and traded at a constant cost. When, the
+    daemon's record says: on a busy machine it may come a bar late, and that is no mistake in what it computes.
     """
     times = np.array([bar.opened for bar in bars])
+    every = np.arange(len(bars))
     equity = 10_000.0
     for symbol in SYMBOLS:
         market = candles[symbol]
@@ -249,12 +263,25 @@ def predict(bars: list[Bar], candles: Mapping[str, Candles]) -> float:
             ]
         )
         step = float(MARKETS[symbol.removesuffix("USDT")].step)
-        decided = np.flatnonzero(np.diff(notional, prepend=0.0))
-        last = np.maximum.accumulate(np.where(np.isin(np.arange(len(bars)), decided), np.arange(len(bars)), 0))
-        quantity = np.round(notional[last] / opens[last] / step) * step
-        traded = np.abs(np.diff(quantity, prepend=0.0)) * opens[:-1]
-        equity += float(quantity @ np.diff(opens) - COST * traded.sum())
+        wanted = np.flatnonzero(np.diff(notional, prepend=0.0))
+        sized = _bars_of(_first_since(decided[symbol], times[wanted]), times, at_least=wanted)
+        traded = _bars_of(_first_since(filled[symbol], times[sized]), times, at_least=sized)
+        quantity = np.zeros(len(bars))
+        for want, size, trade in zip(wanted, sized, traded, strict=True):
+            quantity[every >= trade] = round(notional[want] / opens[size] / step) * step
+        turnover = np.abs(np.diff(quantity, prepend=0.0)) * opens[:-1]
+        equity += float(quantity @ np.diff(opens) - COST * turnover.sum())
     return equity
+
+
+def _first_since(moments: Floats, since: Integers) -> Floats:
+    """Return the first moment at or after each of these; that itself where there is none, or none for a while."""
+    found = np.append(moments, np.inf)[np.searchsorted(moments, since)]
+    return np.where(found < since + LATEST, found, since)
+
+
+def _bars_of(moments: Floats, times: Integers, at_least: Integers) -> Integers:
+    return np.maximum(np.searchsorted(times, moments, side="right") - 1, at_least)
 
 
 def main() -> None:

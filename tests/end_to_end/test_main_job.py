@@ -20,16 +20,16 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> MainJob:
 def test_the_paper_equity_is_the_one_that_a_plain_calculation_predicts(job: MainJob) -> None:
     """They agree within 0.5 %.
 
-    They differ at all because a daemon on a busy machine may come a bar late, above all when it was just killed and
-    started again (the calculation is told when it was down); because new weights reach the calculation at the bar after
-    the one in which the daemon traded them; and because adjustments inside the no-trade band are left alone.
+    They differ at all because what happened while the daemon was killed and started again reaches the calculation only
+    roughly; because new weights reach it at the bar after the one in which the daemon traded them; and because
+    adjustments inside the no-trade band are left alone.
     """
     assert abs(job.equity / job.predicted - 1) < 0.005
 
 
 @pytest.mark.slow
 def test_in_peace_the_equity_is_the_predicted_one_to_a_thousandth(tmp_path: Path) -> None:
-    """What is left is rounding, adjustments inside the no-trade band, and a bar that a busy machine missed."""
+    """What is left is rounding, and adjustments inside the no-trade band."""
     job = run_main_job(tmp_path, days=6, bars_a_second=6, accidents=False)
     assert abs(job.equity / job.predicted - 1) < 0.001
 
