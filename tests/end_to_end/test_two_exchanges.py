@@ -71,7 +71,10 @@ def assert_all_explained(files: Files, exchanges: dict[str, Exchange]) -> None:
     """Each account's fills are in the journal under its venue, once each."""
     told = {(venue, str(trade.id)) for venue, exchange in exchanges.items() for trade in exchange.account.trades}
     until(lambda: set(journal(files.root, "SELECT venue, trade_id FROM fills")), lambda known: known == told)
-    assert journal(files.root, "SELECT 1 FROM intents WHERE status NOT IN ('done', 'refused', 'cancelled')") == []
+    until(
+        lambda: journal(files.root, "SELECT 1 FROM intents WHERE status NOT IN ('done', 'refused', 'cancelled')"),
+        lambda unsettled: not unsettled,
+    )
     for exchange in exchanges.values():
         ids = [order.client_id for order in exchange.account.orders]
         assert len(ids) == len(set(ids))
