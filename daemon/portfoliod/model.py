@@ -139,6 +139,8 @@ class Intent(msgspec.Struct, frozen=True):
     at: float
     reason: str
     status: IntentStatus = IntentStatus.INTENDED
+    part: bool = False
+    """More of the same order follows: it was split."""
 
     @property
     def signed(self) -> Decimal:
@@ -188,6 +190,28 @@ class Lock(msgspec.Struct, frozen=True):
     expected: Decimal
     actual: Decimal
     since: float
+
+
+class Worth(msgspec.Struct, frozen=True):
+    """What a venue is believed to be worth, in the quote currency."""
+
+    equity: Decimal
+    at: float
+    """When it was read, in epoch seconds."""
+    traded: bool = False
+    """Whether an order of ours filled there since."""
+    doubted: Decimal | None = None
+    """Another figure that the venue told since, so far off that nobody believes it yet."""
+    doubted_at: float = 0.0
+    """When it told that first, in epoch seconds."""
+
+
+class HighWater(msgspec.Struct, frozen=True):
+    """The most that some venues were worth together: what a drawdown is measured from."""
+
+    venues: tuple[str, ...]
+    """Sorted."""
+    equity: Decimal
 
 
 class Problem(msgspec.Struct, frozen=True):

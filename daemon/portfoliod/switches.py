@@ -6,6 +6,8 @@ import contextlib
 
 from portfoliod.workspace import Workspace, create_atomically, write_atomically
 
+DRAWDOWN = "max_drawdown"
+"""What the reason of such a halt begins with."""
 FLATTEN = "flatten"
 """A later line of var/HALT with this word: managed positions are closed too."""
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from portfoliod.errors import JournalFailed
 from portfoliod.journal import Document, Journal, Retirement, Store, change
-from portfoliod.model import ZERO, Book, Fill, IntentStatus, Key, Lock
+from portfoliod.model import ZERO, Book, Fill, HighWater, IntentStatus, Key, Lock, Worth
 from tests.journal.rows import BTC, ETH, new_decision, new_fill, new_intent
 
 NOT_FINAL = [IntentStatus.INTENDED, IntentStatus.UNKNOWN, IntentStatus.WORKING]
@@ -64,8 +64,10 @@ def test_everything_written_is_there_after_reopening(path: Path) -> None:
         journal.keep_document(document, 3.0)
         await journal.retire(Retirement("old", 42), 4.0)
         await journal.put_meta("fact", "value")
-        await journal.record_equity("paper", 1.0, Decimal("10000.5"))
-        await journal.record_equity("paper", 2.0, Decimal("9999.5"))
+        await journal.believe("paper", 1.0, Decimal("10000.5"))
+        await journal.believe("paper", 2.0, Decimal("9999.5"))
+        await journal.doubt("paper", 3.0, Decimal("5000.5"))
+        await journal.mark(HighWater(("paper",), Decimal("10000.5")))
         written.update(workspace=journal.workspace_id, targets=journal.targets, intents=journal.open_intents)
 
     async def read(journal: Journal) -> None:
@@ -77,7 +79,8 @@ def test_everything_written_is_there_after_reopening(path: Path) -> None:
         assert journal.documents() == [document]
         assert journal.retirements() == [Retirement("old", 42)]
         assert journal.meta("fact") == "value"
-        assert journal.highest_equity == {"paper": Decimal("10000.5")}
+        assert journal.worths == {"paper": Worth(Decimal("9999.5"), 2.0, doubted=Decimal("5000.5"), doubted_at=3.0)}
+        assert journal.high_water == HighWater(("paper",), Decimal("10000.5"))
 
     with_journal(path, write)
     with_journal(path, read)

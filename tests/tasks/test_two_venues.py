@@ -44,25 +44,30 @@ def test_a_venue_that_never_answers_keeps_the_other_from_nothing(files: Files, m
     trade(files, scenario, main, second, weights=WEIGHTS, exchanges=ROUTES, settings=QUICK)
 
 
-def test_the_equity_of_one_venue_is_recorded_while_the_other_does_not_tell_its_own(files: Files) -> None:
-    """But a drawdown of the sum is then unknown, and no reason to halt."""
+def test_a_venue_that_is_away_counts_with_what_it_was_worth_last(files: Files) -> None:
+    """A loss on the other is seen all the same, and its absence is no loss."""
     main, second = two()
 
     async def scenario(trading: Trading) -> None:
         trading.want(trend=1.0, other=1.0)
         async with trading.running():
-            await until(lambda: trading.journal.highest_equity.keys() == {"main", "second"})
+            await until(lambda: trading.journal.worths.keys() == {"main", "second"})
             second.trouble["equity", ""] = VenueUnreachable("timeout")
-            main.value = Decimal(1)
             reads = main.equity_reads
             await until(lambda: main.equity_reads > reads + 2)
             assert trading.desk.halted() == ""
-            assert ("main", "1") in trading.rows("SELECT venue, equity FROM equity")
-            del second.trouble["equity", ""]
-            await until(lambda: "max_drawdown" in trading.desk.halted())
+            main.value = Decimal(1)
+            await until(lambda: "max_drawdown: equity 10001.00" in trading.desk.halted())
 
-    limits = "[risk]\nmax_drawdown = 0.2\n"
-    trade(files, scenario, main, second, weights=WEIGHTS, exchanges=ROUTES, settings=limits + QUICK)
+    trade(
+        files,
+        scenario,
+        main,
+        second,
+        weights=WEIGHTS,
+        exchanges=ROUTES,
+        settings=QUICK + "[risk]\nmax_drawdown = 0.2\n",
+    )
 
 
 def test_what_concerns_no_venue_is_said_once_for_all_of_them(files: Files) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
 
@@ -14,6 +15,7 @@ from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import ZERO, Decision, Key, MarketRules, Side
 from portfoliod.planning import FLATTENED, Leg, plan
+from portfoliod.reconciler.capital import why_doubted
 from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.risk import Circumstances, Refusal, check
 from portfoliod.service import open_connections
@@ -135,15 +137,13 @@ class _Rehearsal:
             self._intake.states, portfolio, in_force, partial(resolve, self._connections), self._settings.default_venue
         )
         notes = [f"{refusal.strategy}: {refusal.error.what}: {refusal.error.found}" for refusal in refused]
-        account_value = portfolio.account_value
         by_equity = self._settings.capital == "equity"
+        account_value, missing = portfolio.account_value, "account_value is missing"
         if by_equity:
             venues = sizing_venues(portfolio, self._settings.default_venue, in_force) & self._connections.keys()
-            equities = [await self._connections[name].venue.equity() for name in sorted(venues)]
-            account_value = None if None in equities else sum(filter(None, equities), ZERO)
+            account_value, missing = await self._equity(sorted(venues))
         if account_value is None:
-            missing = "the equity of a venue is not known" if by_equity else "account_value is missing"
-            return [*in_force.values()], [*notes, f"config/portfolio_config.json: {missing}"]
+            return [*in_force.values()], [*notes, f"nothing is sized anew: {missing}"]
         decisions = []
         for key, want in wants.items():
             last = in_force.get(key)
@@ -152,6 +152,20 @@ class _Rehearsal:
             elif key.venue in self._connections:
                 decisions.append(await self._decided_now(want, account_value))
         return decisions, notes
+
+    async def _equity(self, venues: Sequence[str]) -> tuple[Decimal | None, str]:
+        """Return what venues are worth together; None, and why, where that is not known or not believed."""
+        total = ZERO
+        for name in venues:
+            equity = await self._connections[name].venue.equity()
+            if equity is None:
+                return None, f"the equity of {name} is not known"
+            worth = None if self._journal is None else self._journal.worths.get(name)
+            doubt = "" if worth is None else why_doubted(worth, equity)
+            if doubt:
+                return None, f"the equity of {name} {doubt}"
+            total += equity
+        return total, ""
 
     async def _decided_now(self, want: Wanted, account_value: Decimal) -> Decision:
         venue = self._connections[want.key.venue].venue

@@ -10,13 +10,13 @@ from contextlib import suppress
 from portfoliod.commands.status import current_status
 from portfoliod.errors import PortfoliodError
 from portfoliod.host import holder, start_log
-from portfoliod.journal import Retirement, Store, change
+from portfoliod.journal import CONFIRMED, HIGH_WATER, Retirement, Store, change
 from portfoliod.model import Key
 from portfoliod.planning import LESS_THAN_A_STEP
 from portfoliod.reconciler import Standing
 from portfoliod.service import Service, exit_code_of
 from portfoliod.settings import Settings
-from portfoliod.switches import HaltSwitch
+from portfoliod.switches import DRAWDOWN, HaltSwitch
 from portfoliod.workspace import STRATEGY_NAME, Workspace, signature
 
 FLATTEN_SECONDS = 60.0
@@ -35,9 +35,38 @@ def halt(workspace: Workspace, reason: str) -> str:
 
 def resume(workspace: Workspace) -> str:
     """Remove var/HALT and say so."""
-    was = HaltSwitch(workspace).clear()
-    _wake(workspace)
-    return "resumed: targets are traded again" if was else "not halted"
+    switch = HaltSwitch(workspace)
+    reason = switch.reason()
+    was = switch.clear()
+    sentences = ["resumed: targets are traded again" if was else "not halted"]
+    try:
+        sentences += _confirm(workspace, anew=reason.startswith(DRAWDOWN))
+    finally:
+        _wake(workspace)
+    return "\n".join(sentences)
+
+
+def _confirm(workspace: Workspace, *, anew: bool) -> list[str]:
+    """Stand by what the venues tell of their equity, and return what there is to say about it.
+
+    Args:
+        workspace: the daemon's.
+        anew: measure the drawdown from now on.
+    """
+    if not workspace.journal_file.exists():
+        return []
+
+    def note(store: Store) -> list[str]:
+        store.put_meta(CONFIRMED, repr(time.time()))
+        if anew:
+            store.put_meta(HIGH_WATER, "")
+        return [
+            f"confirmed: the equity of {venue}, {worth.doubted:f} after {worth.equity:f}"
+            for venue, worth in sorted(store.worths().items())
+            if worth.doubted is not None
+        ]
+
+    return change(workspace.journal_file, note)
 
 
 def flatten(workspace: Workspace, settings: Settings, *, verbose: bool) -> tuple[int, str]:

@@ -1,7 +1,7 @@
 """The write-ahead log of orders: no order leaves that is not in it."""
 
-from portfoliod.journal.journal import Journal
+from portfoliod.journal.journal import CONFIRMED, HIGH_WATER, Journal
 from portfoliod.journal.outside import change
 from portfoliod.journal.store import Document, Retirement, Store
 
-__all__ = ["Document", "Journal", "Retirement", "Store", "change"]
+__all__ = ["CONFIRMED", "HIGH_WATER", "Document", "Journal", "Retirement", "Store", "change"]

@@ -21,8 +21,12 @@ import msgspec
 from portfoliod.errors import JournalFailed
 from portfoliod.journal.schema import connect, reading
 from portfoliod.journal.store import Document, Retirement, Store
-from portfoliod.model import Book, Decision, Fill, Intent, IntentStatus, Key, Lock
+from portfoliod.model import Book, Decision, Fill, HighWater, Intent, IntentStatus, Key, Lock, Worth
 
+CONFIRMED = "equity_confirmed"
+"""The fact: when a person last said that the equity is right, in epoch seconds."""
+HIGH_WATER = "high_water"
+"""The fact: the equity that a drawdown is measured from."""
 Write = Callable[[Store], object]
 _Waiting = tuple[list[Write], "asyncio.Future[list[object]]"]
 
@@ -47,7 +51,10 @@ class Journal:
             self.books: dict[Key, Book] = {book.key: book for book in self._store.books()}
             self.open_intents: dict[str, Intent] = {intent.client_id: intent for intent in self._store.open_intents()}
             self.locks: dict[Key, Lock] = {lock.key: lock for lock in self._store.locks()}
-            self.highest_equity = self._store.highest_equity()
+            self.in_parts: dict[Key, int] = self._store.in_parts()
+            """The decision of each key for which a part of a split order was sent before this process."""
+            self.worths: dict[str, Worth] = self._store.worths()
+            self.high_water = self._high_water()
             self._last_decision, self._last_intent = self._store.last_numbers()
 
     async def close(self) -> None:
@@ -92,6 +99,11 @@ class Journal:
         self._last_intent += 1
         text = f"{self.workspace_id}/{self._last_intent}/{key.venue}/{key.symbol}/{at!r}"
         return self._last_intent, hashlib.blake2b(text.encode(), digest_size=14).hexdigest()
+
+    def sent_since(self, moment: float) -> list[float]:
+        """Return when orders were journaled since a moment, in this process or before, in epoch seconds."""
+        with reading(self.path):
+            return self._store.sent_since(moment)
 
     def unresolved(self, key: Key) -> list[Intent]:
         """Return the intents of a key whose outcome is not known to be final, oldest first."""
@@ -199,10 +211,22 @@ class Journal:
         """Set a fact."""
         await self.write(lambda store: store.put_meta(key, value))
 
-    async def record_equity(self, venue: str, at: float, equity: Decimal) -> None:
-        """Record a venue's equity."""
-        await self.write(lambda store: store.put_equity(venue, at, equity))
-        self.highest_equity[venue] = max(equity, self.highest_equity.get(venue, equity))
+    async def believe(self, venue: str, at: float, equity: Decimal) -> None:
+        """Record what a venue is worth."""
+        worth = Worth(equity, at)
+        await self.write(lambda store: store.put_equity(venue, at, equity), lambda store: store.put_worth(venue, worth))
+        self.worths[venue] = worth
+
+    async def doubt(self, venue: str, at: float, equity: Decimal) -> None:
+        """Record that a venue tells a figure that is not believed yet."""
+        worth = msgspec.structs.replace(self.worths[venue], doubted=equity, doubted_at=at)
+        await self.write(lambda store: store.put_worth(venue, worth))
+        self.worths[venue] = worth
+
+    async def mark(self, high_water: HighWater) -> None:
+        """Set what a drawdown is measured from."""
+        await self.put_meta(HIGH_WATER, msgspec.json.encode(high_water).decode())
+        self.high_water = high_water
 
     async def reread_switches(self) -> None:
         """Read again what commands change from outside: locks, and with them what positions must be."""
@@ -222,8 +246,15 @@ class Journal:
             self._flushing = asyncio.create_task(self._flush(), name="journal")
         return done
 
+    def _high_water(self) -> HighWater | None:
+        text = self._store.meta(HIGH_WATER)
+        return None if not text else msgspec.json.decode(text, type=HighWater)
+
     def _count(self, fills: Iterable[Fill]) -> None:
         for fill in fills:
+            worth = self.worths.get(fill.key.venue)
+            if worth is not None:
+                self.worths[fill.key.venue] = msgspec.structs.replace(worth, traded=True)
             book = self.books.get(fill.key)
             if book is not None:
                 self.books[fill.key] = msgspec.structs.replace(book, expected=book.expected + fill.moved)

@@ -64,7 +64,21 @@ CREATE TABLE locks (
 CREATE TABLE equity (venue TEXT, at REAL, equity TEXT NOT NULL, PRIMARY KEY (venue, at)) WITHOUT ROWID;
 """
 
-MIGRATIONS = (VERSION_1,)
+VERSION_2 = """
+-- whether more of the same order was to follow: then what is left of it is no adjustment of its own
+ALTER TABLE intents ADD COLUMN part INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX intents_in_parts ON intents (decision) WHERE part = 1;
+
+-- what each venue is believed to be worth; `traded`: whether an order of ours filled there since;
+-- `doubted`: another figure that it told, at `doubted_at`, and that nobody confirmed yet
+CREATE TABLE capital (
+    venue TEXT PRIMARY KEY, equity TEXT NOT NULL, at REAL NOT NULL, traded INTEGER NOT NULL DEFAULT 1,
+    doubted TEXT, doubted_at REAL
+) WITHOUT ROWID;
+INSERT INTO capital (venue, equity, at) SELECT venue, equity, max(at) FROM equity GROUP BY venue;
+"""
+
+MIGRATIONS = (VERSION_1, VERSION_2)
 """The script that leads to each version, from the one before it."""
 
 

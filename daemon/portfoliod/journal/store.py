@@ -8,10 +8,14 @@ from decimal import Decimal
 
 import msgspec
 
-from portfoliod.model import Book, Contribution, Decision, Fill, Intent, IntentStatus, Key, Lock, Side
+from portfoliod.model import Book, Contribution, Decision, Fill, Intent, IntentStatus, Key, Lock, Side, Worth
 
 RECENT = 10_000
-"""Intents among which those are looked for that ended lately."""
+"""Intents among which those are looked for that ended, or were sent, lately."""
+OPEN = "status IN ('intended', 'unknown', 'working')"
+"""As the index of open intents words it: SQLite uses it only where a query says the same."""
+EVERY_EQUITY = 7 * 86_400.0
+"""Seconds for which every equity that was read is kept; of each hour before, the last."""
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -129,13 +133,27 @@ class Store:
 
     def open_intents(self) -> Iterator[Intent]:
         """Yield the intents whose outcome is not known to be final, oldest first."""
-        return self._intents("status IN ('intended', 'unknown', 'working') ORDER BY number")
+        # The order by number would tempt SQLite to read the whole table.
+        return self._intents(f"INDEXED BY intents_open WHERE {OPEN} ORDER BY number")
+
+    def in_parts(self) -> dict[Key, int]:
+        """Return the decision in force of each key for which a part of a split order was sent."""
+        rows = self.connection.execute(
+            "SELECT DISTINCT t.venue, t.symbol, t.decision FROM targets t JOIN intents i ON i.decision = t.decision"
+            " WHERE i.part = 1"
+        )
+        return {Key(venue, symbol): decision for venue, symbol, decision in rows}
+
+    def sent_since(self, moment: float) -> list[float]:
+        """Return when the orders were journaled that were since a moment, in epoch seconds, oldest first."""
+        rows = self.connection.execute("SELECT at FROM intents ORDER BY number DESC LIMIT ?", (RECENT,))
+        return sorted(at for (at,) in rows if at >= moment)
 
     def ended_unfilled(self, key: Key, most: int) -> Iterator[Intent]:
         """Yield the last intents of a key that ended without being filled in whole, newest first."""
         # Among the newest only: the whole table may be long, and its index is of open ones.
         return self._intents(
-            "number > (SELECT max(number) FROM intents) - ? AND venue = ? AND symbol = ?"
+            "WHERE number > (SELECT max(number) FROM intents) - ? AND venue = ? AND symbol = ?"
             " AND status IN ('refused', 'cancelled') ORDER BY number DESC LIMIT ?",
             RECENT,
             *key,
@@ -154,9 +172,10 @@ class Store:
             decision,
             reason,
             status,
+            part,
         ) in self.connection.execute(
-            "SELECT client_id, at, venue, symbol, side, quantity, reduce_only, decision, reason, status FROM intents"  # noqa: S608
-            f" WHERE {which}",
+            "SELECT client_id, at, venue, symbol, side, quantity, reduce_only, decision, reason, status, part"  # noqa: S608
+            f" FROM intents {which}",
             parameters,
         ):
             yield Intent(
@@ -169,6 +188,7 @@ class Store:
                 at,
                 reason,
                 IntentStatus(status),
+                bool(part),
             )
 
     def knows_order(self, client_id: str) -> bool:
@@ -178,7 +198,7 @@ class Store:
     def put_intent(self, number: int, intent: Intent) -> None:
         """Add an order that is about to be sent."""
         self.connection.execute(
-            "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
+            "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)",
             (
                 number,
                 intent.client_id,
@@ -190,19 +210,19 @@ class Store:
                 intent.decision,
                 intent.reason,
                 intent.status,
+                int(intent.part),
             ),
         )
 
     def put_outcome(self, client_id: str, status: IntentStatus, outcome: str) -> None:
         """Record how far an order is known to have come, unless that is final already."""
         self.connection.execute(
-            "UPDATE intents SET status = ?, outcome = ?"
-            " WHERE client_id = ? AND status IN ('intended', 'unknown', 'working')",
+            f"UPDATE intents SET status = ?, outcome = ? WHERE client_id = ? AND {OPEN}",  # noqa: S608
             (status, outcome, client_id),
         )
 
     def put_fill(self, fill: Fill) -> bool:
-        """Record a fill and move what the position must be. Return False where its trade id is known already."""
+        """Record a fill and what it changes. Return False where its trade id is known already."""
         added = self.connection.execute(
             "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (venue, symbol, trade_id) DO NOTHING",
             (
@@ -218,6 +238,7 @@ class Store:
             ),
         ).rowcount
         if added:
+            self.connection.execute("UPDATE capital SET traded = 1 WHERE venue = ?", (fill.key.venue,))
             book = self.book(fill.key)
             if book is not None:
                 self.put_expected(fill.key, book.expected + fill.moved)
@@ -276,11 +297,37 @@ class Store:
         """Forget what the position of a key must be: the next look takes it over as it is."""
         self.connection.execute("DELETE FROM books WHERE venue = ? AND symbol = ?", key)
 
-    def put_equity(self, venue: str, at: float, equity: Decimal) -> None:
-        """Record a venue's equity."""
-        self.connection.execute("INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", (venue, at, str(equity)))
+    def worths(self) -> dict[str, Worth]:
+        """Return what each venue is believed to be worth."""
+        rows = self.connection.execute("SELECT venue, equity, at, traded, doubted, doubted_at FROM capital")
+        return {
+            venue: Worth(
+                Decimal(equity), at, bool(traded), None if doubted is None else Decimal(doubted), doubted_at or 0.0
+            )
+            for venue, equity, at, traded, doubted, doubted_at in rows
+        }
 
-    def highest_equity(self) -> dict[str, Decimal]:
-        """Return the highest equity that was recorded for each venue."""
-        rows = self.connection.execute("SELECT venue, equity, max(CAST(equity AS REAL)) FROM equity GROUP BY venue")
-        return {venue: Decimal(equity) for venue, equity, _ in rows}
+    def put_worth(self, venue: str, worth: Worth) -> None:
+        """Set what a venue is believed to be worth."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO capital VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                venue,
+                str(worth.equity),
+                worth.at,
+                int(worth.traded),
+                None if worth.doubted is None else str(worth.doubted),
+                worth.doubted_at,
+            ),
+        )
+
+    def put_equity(self, venue: str, at: float, equity: Decimal) -> None:
+        """Record a venue's equity, and thin what becomes old."""
+        self.connection.execute("INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", (venue, at, str(equity)))
+        border = at - EVERY_EQUITY
+        self.connection.execute(
+            "DELETE FROM equity WHERE venue = ? AND at < ? AND at >= ? AND EXISTS (SELECT 1 FROM equity later"
+            " WHERE later.venue = equity.venue AND later.at > equity.at AND later.at < ?"
+            " AND CAST(later.at / 3600 AS INTEGER) = CAST(equity.at / 3600 AS INTEGER))",
+            (venue, border, border - 7200, border),
+        )

@@ -48,7 +48,10 @@ class Connection:
         """Why it does not answer, until it does."""
         self.stopped: Problem | None = None
         """Why nothing is sent there, until the venue verifies that the account is what it was."""
+        self.doubt: Problem | None = None
+        """Why what it says of its equity is not believed, while that is so."""
         self.equity: Decimal | None = None
+        """What it said last, believed or not."""
         self._reminded = -REMINDER_SECONDS
         self._paused_until = self._pause_said_until = 0.0
 
@@ -60,7 +63,7 @@ class Connection:
     @property
     def problems(self) -> list[Problem]:
         """What a person should know of it now."""
-        return [problem for problem in (self.stopped, self.problem) if problem is not None]
+        return [problem for problem in (self.stopped, self.problem, self.doubt) if problem is not None]
 
     async def connect(self) -> None:
         """Connect once.

@@ -151,7 +151,7 @@ class Decider:
 
     async def _equity_of(self, connection: Connection) -> Decimal | None:
         try:
-            return await connection.read_equity()
+            return await self.desk.capital.read(connection)
         except VenueError as error:
             self.desk.venue_failed(connection, error)
             return None

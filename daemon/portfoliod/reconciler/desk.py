@@ -13,16 +13,19 @@ import structlog
 from portfoliod.errors import KeysRefused, VenueError
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
-from portfoliod.model import Decision, Key
+from portfoliod.model import Decision, Key, PortfolioConfig
+from portfoliod.reconciler.capital import Capital
 from portfoliod.reconciler.connection import Connection
 from portfoliod.settings import Settings, limits, thresholds
-from portfoliod.switches import HaltSwitch
-from portfoliod.targets import gross_notional, stale_contributors
+from portfoliod.switches import DRAWDOWN, HaltSwitch
+from portfoliod.targets import gross_notional, sizing_venues, stale_contributors
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 REDUCTIONS_FIRST_SECONDS = 5.0
 """How long additions wait for the reductions that were decided with them."""
+MINUTE = 60.0
+"""Seconds."""
 
 
 class Desk:
@@ -41,12 +44,15 @@ class Desk:
         self.journal = journal
         self.connections = connections
         self.halt = halt
-        self.thresholds = thresholds(settings)
-        self.limits = limits(settings)
+        self.capital = Capital(journal)
+        self.adopt(settings)
         self.stopping = False
         """Set when the process winds down: orders that are not sent yet are not sent any more."""
+        self.mark_is_old = False
+        """Set when a person resumed after a drawdown: it is measured from then on."""
         self._noted = ""
-        self._sent: deque[float] = deque()
+        ago = (max(0.0, time.time() - at) for at in journal.sent_since(time.time() - MINUTE))
+        self._sent = deque(time.monotonic() - seconds for seconds in ago)
         self._reducing: dict[str, set[Key]] = {}
         self._reduced = asyncio.Condition()
 
@@ -56,11 +62,19 @@ class Desk:
         self.thresholds = thresholds(settings)
         self.limits = limits(settings)
         self.intake.max_position = settings.risk.max_position
+        self.capital.sizes = settings.capital == "equity"
+        self.capital.resync_seconds = settings.reconciler.resync_seconds
 
     @property
     def oldest_price(self) -> float:
         """How many seconds old a price may be."""
         return self.settings.reconciler.price_max_age_seconds
+
+    def sizing_venues(self) -> set[str]:
+        """Return the venues that the portfolio is traded on, or was."""
+        portfolio = self.intake.portfolio or PortfolioConfig()
+        used = sizing_venues(portfolio, self.settings.default_venue, self.journal.targets)
+        return used & self.connections.keys()
 
     def gross_notional(self) -> Decimal:
         """Return the sum of |target notional| over all keys."""
@@ -100,6 +114,7 @@ class Desk:
             log.error("halt.tripped", reason=reason, mend="portfoliod resume")
         elif self._noted and not reason:
             log.info("halt.cleared", reason=self._noted)
+            self.mark_is_old = self.mark_is_old or self._noted.startswith(DRAWDOWN)
         self._noted = reason
 
     def count_order(self) -> None:
@@ -108,7 +123,7 @@ class Desk:
 
     def orders_last_minute(self) -> int:
         """Return how many orders were sent in the last 60 seconds."""
-        while self._sent and self._sent[0] < time.monotonic() - 60:
+        while self._sent and self._sent[0] < time.monotonic() - MINUTE:
             self._sent.popleft()
         return len(self._sent)
 

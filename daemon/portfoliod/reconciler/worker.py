@@ -65,7 +65,7 @@ class Worker:
         """What refused the last order, if something did: a limit of [risk], halt or mode."""
         self._refusal_said = ""
         self._rules: MarketRules | None = None
-        self._in_parts = 0
+        self._in_parts = desk.journal.in_parts.get(key, 0)
         """The decision whose order was split, until its last part is filled."""
 
     def wake(self) -> None:
@@ -212,9 +212,10 @@ class Worker:
         wait = self._not_before - time.monotonic()
         if wait > 0:
             return Look(Standing.REFUSED, self._set_back, wait)
-        if leg.quantity < planned.legs[0].quantity:
+        part = leg.quantity < planned.legs[0].quantity
+        if part:
             self._in_parts = decision.number
-        return await self._send(leg, decision, version)
+        return await self._send(leg, decision, version, part=part)
 
     def _nothing_to_send(self, planned: Plan, decision: Decision) -> Look:
         if self.price is None and planned.difference != 0:
@@ -292,7 +293,7 @@ class Worker:
             reason=refusal.reason,
         )
 
-    async def _send(self, leg: Leg, decision: Decision, version: int) -> Look:
+    async def _send(self, leg: Leg, decision: Decision, version: int, *, part: bool) -> Look:
         obsolete = self._obsolete(leg, decision, version)
         if obsolete:
             return Look(Standing.WORKING, obsolete, None if self._desk.stopping else NOW)
@@ -307,6 +308,7 @@ class Worker:
             decision=decision.number,
             at=at,
             reason=leg.reason,
+            part=part,
         )
         self.last = Look(Standing.WORKING, leg.reason)
         status = await self._orders.send(number, intent, lambda: self._obsolete(leg, decision, version))

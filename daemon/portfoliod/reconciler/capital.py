@@ -1,0 +1,110 @@
+"""What the accounts are worth, as far as it is believed.
+
+An exchange that answers with half of the equity, or with nothing, for a minute would halve every position. So a figure
+that jumps without a fill of ours is doubted: nothing is sized by it until the venue says the same a resync later, or
+a person confirms it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+
+import structlog
+
+from portfoliod.journal import CONFIRMED, Journal
+from portfoliod.model import Problem, Worth
+from portfoliod.reconciler.connection import Connection
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+JUMP = Decimal("0.1")
+"""A change of more than this share, between two reads without a fill of ours, is doubted."""
+A_RESYNC_LATER = 0.9
+"""Shares of resync_seconds after which a second read may confirm the first: resyncs are not exactly as long."""
+CONFIRM = "look at the account; if it is right: portfoliod resume"
+
+
+class Capital:
+    """Reads the equity of venues, and knows which of it to believe."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.sizes = False
+        """Whether positions are sized by it."""
+        self.resync_seconds = 60.0
+        self._judging = asyncio.Lock()
+        """Two who asked at once are answered one after the other: what the first finds out the second knows."""
+        self._said: dict[str, Decimal] = {}
+        """The figure of each venue that was called doubtful in this process."""
+
+    async def read(self, connection: Connection) -> Decimal | None:
+        """Ask a venue for its equity, and return it where it is believed; None where it is not, or not known.
+
+        Raises:
+            VenueError: it does not answer.
+            JournalFailed: what it said could not be recorded.
+        """
+        equity = await connection.read_equity()
+        if equity is None:
+            return None
+        async with self._judging:
+            return equity if await self._believes(connection, equity) else None
+
+    async def _believes(self, connection: Connection, equity: Decimal) -> bool:
+        venue, now = connection.venue.name, time.time()
+        worth = self._journal.worths.get(venue)
+        if worth is None:
+            await self._journal.believe(venue, now, equity)
+            return True
+        doubt = why_doubted(worth, equity)
+        if doubt and not self._confirmed(worth, equity, now):
+            await self._doubted(connection, worth, equity, doubt)
+            return False
+        if worth.doubted is not None or not 0 <= now - worth.at < A_RESYNC_LATER * self.resync_seconds:
+            await self._journal.believe(venue, now, equity)
+        if worth.doubted is not None:
+            connection.doubt = None
+            self._said.pop(venue, None)
+            log.info("equity.believed", venue=venue, equity=f"{equity:f}")
+        return True
+
+    def _confirmed(self, worth: Worth, equity: Decimal, now: float) -> bool:
+        """Return whether the venue, or a person, stands by a figure that was doubted before."""
+        if worth.doubted is None or not _alike(worth.doubted, equity):
+            return False
+        confirmed = self._journal.meta(CONFIRMED)
+        if confirmed is not None and float(confirmed) >= worth.doubted_at:
+            return True
+        return equity > 0 and now - worth.doubted_at >= A_RESYNC_LATER * self.resync_seconds
+
+    async def _doubted(self, connection: Connection, worth: Worth, equity: Decimal, doubt: str) -> None:
+        """Note a figure that is not believed, and say so once."""
+        venue = connection.venue.name
+        if worth.doubted is None or not _alike(worth.doubted, equity):
+            await self._journal.doubt(venue, time.time(), equity)
+        elif venue in self._said:
+            return
+        self._said[venue] = equity
+        what = f"the equity {doubt}"
+        fields = {"found": f"{equity:f}, after {worth.equity:f}", "mend": CONFIRM}
+        if not self.sizes:
+            log.warning("equity.doubted", venue=venue, reason=what, kept="account_value sizes the targets", **fields)
+            return
+        kept = "nothing is sized by it; the targets stay as they are"
+        connection.doubt = Problem(what, where=f"venue {venue}", kept=kept, **fields)
+        log.error("equity.doubted", venue=venue, reason=what, kept=kept, **fields)
+
+
+def why_doubted(worth: Worth, equity: Decimal) -> str:
+    """Return why a figure is not believed at once, or an empty string."""
+    if equity <= 0 < worth.equity:
+        return "is not positive"
+    if not worth.traded and not _alike(worth.equity, equity):
+        return f"moved by more than {JUMP:.0%} without a fill of ours"
+    return ""
+
+
+def _alike(one: Decimal, other: Decimal) -> bool:
+    return abs(one - other) <= JUMP * abs(one)
