@@ -24,7 +24,9 @@ NAMES = ("api_key", "secret", "password", "uid", "wallet_address", "private_key"
 CCXT_SPELLING = {"apiKey": "api_key", "walletAddress": "wallet_address", "privateKey": "private_key"}
 IN_PEM = ("secret", "private_key")
 """What may be a key of several lines."""
-LARGEST_FILE = 1024 * 1024
+LARGEST_FILE = 256 * 1024
+MOST_DOTS = 400
+MOST_PROBLEMS = 50
 SHORTEST_HIDDEN = 6
 """Shorter values are ordinary words: to redact them would garble a text."""
 LONGEST_SHOWN = 7
@@ -149,6 +151,7 @@ def read_file(path: Path, *, private: bool) -> bytes | None:
         SettingsError: it cannot be read, or `private` is asked for and others than its owner can read it.
     """
     try:
+        _require_fit(path, path.stat(), private=private)  # before it is opened: to open a device may do something
         with open(path, "rb", opener=_open_at_once) as file:
             _require_fit(path, os.fstat(file.fileno()), private=private)
             content = file.read(LARGEST_FILE + 1)
@@ -168,7 +171,7 @@ def read_file(path: Path, *, private: bool) -> bytes | None:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Open a file; a FIFO of its name must not hang the daemon."""
+    """Open a file; what became a FIFO or a terminal meanwhile must neither hang the daemon nor own it."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
@@ -221,9 +224,8 @@ def _from_file(venue: str, path: Path, *, private: bool) -> dict[str, str]:
         return {}
     document = _parsed(content, path)
     table = document.get(venue, {})
-    problems = [
-        f"{_shown(key)}: outside of a venue's table" for key, other in document.items() if not isinstance(other, dict)
-    ]
+    outside = [_shown(key) for key, other in document.items() if not isinstance(other, dict)]
+    problems = [f"{key}: outside of a venue's table" for key in outside[:MOST_PROBLEMS]]
     values = _values(table, f"{venue}.", problems) if isinstance(table, dict) else {}
     if problems:
         raise SettingsError(
@@ -238,6 +240,9 @@ def _from_file(venue: str, path: Path, *, private: bool) -> dict[str, str]:
 
 def _parsed(content: bytes, path: Path) -> dict[str, object]:
     try:
+        # The parser takes time and memory by the square of the number of a key's parts.
+        if any(line.count(b".") > MOST_DOTS for line in content.split(b"\n")):
+            raise ValueError("too many dots in a line")  # noqa: TRY301 - one way to say it
         document: dict[str, object] = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:
         position = _POSITION.search(str(error))
@@ -257,10 +262,12 @@ def _values(table: Mapping[str, object], prefix: str, problems: list[str]) -> di
     """Return what a table gives, and add what does not fit to `problems`, without any value."""
     values: dict[str, str] = {}
     for key, value in table.items():
+        if len(problems) >= MOST_PROBLEMS:
+            break
         place = f"{prefix}{_shown(key)}"
         name = CCXT_SPELLING.get(key, key)
         if name not in NAMES:
-            nearest = difflib.get_close_matches(key, (*NAMES, *CCXT_SPELLING), n=1, cutoff=0.0)[0]
+            nearest = difflib.get_close_matches(key[:64], (*NAMES, *CCXT_SPELLING), n=1, cutoff=0.0)[0]
             problems.append(f"{place}: unknown key (the nearest known one is `{nearest}`)")
         elif not isinstance(value, str):
             problems.append(f"{place}: {_TYPES.get(type(value), 'a date or a time')}, expected text in quotes")

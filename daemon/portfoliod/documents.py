@@ -10,14 +10,21 @@ from decimal import Decimal
 import msgspec
 
 from portfoliod.errors import FileRejected
-from portfoliod.jsontext import decode, shortened
+from portfoliod.jsontext import decode, printable, shortened
 from portfoliod.model import History, PortfolioConfig, State
 
+LARGEST_STATS = 8 * 1024 * 1024
+"""How many bytes dates and returns may take; other keys come on top."""
+LARGEST_PORTFOLIO = 8 * 1024 * 1024
+"""Of the whole file: unlike the others it is kept whole, and written again with every key that it has."""
+MOST_DAYS = 100_000
+MOST_POSITIONS = 10_000
 LARGEST_RETURN = 1e6
 LARGEST_ACCOUNT = 1e15
 """Beyond these a number is a mistake, and arithmetic with it overflows."""
 
 STATE_EXAMPLE = '{"position": 1.0, "symbol": "BTCUSDT"}'
+PORTFOLIO_EXAMPLE = '{"account_value": 10000, "weights": {"NAME": 1.0}, "leverage": 1.0}'
 STATS_EXAMPLE = '{"daily_dates": ["2024-01-01"], "daily_returns": [0.0012]}'
 
 
@@ -60,6 +67,14 @@ def parse_state(raw: bytes, shown: str, modified: float, max_position: float) ->
     if file.positions is not None:
         if file.position is not None:
             raise _misfit("both position and positions", shown, "$.positions", mend="keep one of the two")
+        if len(file.positions) > MOST_POSITIONS:
+            raise _misfit(
+                "too many positions",
+                shown,
+                "$.positions",
+                found=str(len(file.positions)),
+                mend=f"write at most {MOST_POSITIONS} markets",
+            )
         positions = {f"$.positions[{json.dumps(symbol)}]": (symbol, value) for symbol, value in file.positions.items()}
     elif file.position is None:
         raise _misfit("no position", shown, "$.position", mend=f"write, for example, {STATE_EXAMPLE}")
@@ -96,7 +111,15 @@ def parse_stats(raw: bytes, shown: str, modified: float) -> tuple[History, str]:
         Unsettled: not JSON; a writer may be at work.
         FileRejected: it does not fit.
     """
-    file = decode(raw, _StatsFile, shown, STATS_EXAMPLE)
+    file = decode(raw, _StatsFile, shown, STATS_EXAMPLE, LARGEST_STATS)
+    if len(file.daily_returns) > MOST_DAYS:
+        raise _misfit(
+            "too many days",
+            shown,
+            "$.daily_returns",
+            found=str(len(file.daily_returns)),
+            mend=f"write at most {MOST_DAYS} days",
+        )
     warning = ""
     if isinstance(file.daily_returns, dict):
         texts, returns = list(file.daily_returns), list(file.daily_returns.values())
@@ -157,7 +180,10 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
         Unsettled: not JSON; a writer may be at work.
         FileRejected: it does not fit.
     """
-    file = decode(raw, _PortfolioFile, shown, '{"account_value": 10000, "weights": {"NAME": 1.0}, "leverage": 1.0}')
+    if len(raw) > LARGEST_PORTFOLIO:
+        mend = f"write at most {LARGEST_PORTFOLIO} bytes"
+        raise FileRejected("the file is too large", where=shown, found=f"{len(raw)} bytes", mend=mend)
+    file = decode(raw, _PortfolioFile, shown, PORTFOLIO_EXAMPLE, LARGEST_PORTFOLIO)
     if file.account_value is not None and not 0 < file.account_value <= LARGEST_ACCOUNT:
         raise _misfit(
             "account_value is out of range",
@@ -219,7 +245,7 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
 
 
 def _misfit(what: str, shown: str, place: str, *, found: str = "", mend: str) -> FileRejected:
-    return FileRejected(what, where=f"{shown}  {place}", found=found, mend=mend)
+    return FileRejected(what, where=f"{shown}  {printable(shortened(place))}", found=printable(found), mend=mend)
 
 
 def _day(text: str, shown: str, place: str) -> int:

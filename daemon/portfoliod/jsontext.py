@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import re
 import sys
@@ -13,27 +15,36 @@ import msgspec
 from portfoliod.errors import FileRejected
 from portfoliod.workspace import Unsettled
 
-Document = TypeVar("Document")
+Document = TypeVar("Document", bound=msgspec.Struct)
+Unread = msgspec.Raw | msgspec.UnsetType
+LARGEST_PART = 1024 * 1024
+"""How many bytes the keys that the daemon reads may take, where a file has no other limit."""
+LARGEST_EXPLAINED = 1024 * 1024
+"""Of a larger part only the place is told: to show the value the part is decoded without knowing what it should be."""
 
 
-def decode(raw: bytes, kind: type[Document], shown: str, example: str) -> Document:
+def decode(raw: bytes, kind: type[Document], shown: str, example: str, largest: int = LARGEST_PART) -> Document:
     """Return a file's content as a struct.
 
     Args:
         raw: the file.
-        kind: the struct; keys that it does not have are ignored.
+        kind: the struct; keys that it does not have are ignored, whatever they hold.
         shown: the file's path, for errors.
         example: content that would fit, for errors.
+        largest: how many bytes the keys of the struct may take together. Decoded they take up to fifty times as much.
 
     Raises:
         Unsettled: not JSON; a writer may be at work.
         FileRejected: it does not fit; the error names the place and the value.
     """
+    part = raw
     try:
-        document = msgspec.json.decode(raw, type=kind)
+        if len(raw) > largest:
+            part = _known_part(raw, kind, shown, largest)
+        document = msgspec.json.decode(part, type=kind)
         raw.decode()  # what is skipped was not decoded, and may be written back
     except msgspec.ValidationError as error:
-        raise _explained(raw, error, shown, example) from error
+        raise _explained(part, error, shown, example) from error
     except msgspec.DecodeError as error:
         line, found = _broken(raw, str(error))
         raise Unsettled(
@@ -52,21 +63,43 @@ def decode(raw: bytes, kind: type[Document], shown: str, example: str) -> Docume
     return document
 
 
-def _explained(raw: bytes, error: msgspec.ValidationError, shown: str, example: str) -> FileRejected:
+def _known_part(raw: bytes, kind: type[Document], shown: str, largest: int) -> bytes:
+    """Return the object with the keys of the struct only: the rest of the file is skipped and takes no memory."""
+    found = msgspec.json.decode(raw, type=_unread(kind))
+    texts = {name: bytes(value) for name, value in msgspec.structs.asdict(found).items() if value is not msgspec.UNSET}
+    size = sum(map(len, texts.values()))
+    if size > largest:
+        name = max(texts, key=lambda each: len(texts[each]))
+        raise FileRejected(
+            "the file says too much",
+            where=f"{shown}  $.{name}",
+            found=f"{len(texts[name])} bytes",
+            mend=f"write at most {largest} bytes that the daemon reads; other keys may be as long as they like",
+        )
+    return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), text) for name, text in texts.items())
+
+
+@functools.cache
+def _unread(kind: type) -> type[msgspec.Struct]:
+    """Return a struct of the same keys whose values are only looked through."""
+    keys = [(field.encode_name, Unread, msgspec.UNSET) for field in msgspec.structs.fields(kind)]
+    return msgspec.defstruct(f"Unread{kind.__name__}", keys)
+
+
+def _explained(part: bytes, error: msgspec.ValidationError, shown: str, example: str) -> FileRejected:
     """Say which value does not fit: msgspec names the place but neither the key of a mapping nor the value."""
     sentence, _, place = str(error).partition(" - at `")
     place = place.rstrip("`") or "$"
     found: object = ""
-    try:
-        place, found = _look_up(msgspec.json.decode(raw), place, _wrong(sentence))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError):
-        found = ""
+    if len(part) <= LARGEST_EXPLAINED:
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError):
+            place, found = _look_up(msgspec.json.decode(part), place, _wrong(sentence))
     shown_value = shortened(json.dumps(found, ensure_ascii=False)) if found != "" else ""
     expected = _plain(sentence)
     return FileRejected(
         f"{shown.rpartition('/')[2]} does not fit",
-        where=f"{shown}  {place}",
-        found=f"{shown_value}, {expected}" if shown_value else expected,
+        where=f"{shown}  {printable(shortened(place))}",
+        found=f"{printable(shown_value)}, {expected}" if shown_value else expected,
         mend=f"write, for example, {example}",
     )
 
@@ -80,8 +113,10 @@ def _look_up(document: object, place: str, wrong: Callable[[object], bool]) -> t
         elif part[1] == "..." and isinstance(document, dict):
             name = _first(document, wrong)
             document, path = document[name], f"{path}[{json.dumps(name, ensure_ascii=False)}]"
-        elif isinstance(document, list):
+        elif isinstance(document, list) and part[1].isdecimal():
             document, path = document[int(part[1])], f"{path}[{part[1]}]"
+        else:
+            raise LookupError  # a key that is there twice: what was wrong is not what is kept
     return path, document
 
 
@@ -128,7 +163,12 @@ def _broken(raw: bytes, message: str) -> tuple[str, str]:
     newline = b"\n"
     line = f":{raw.count(newline, 0, at) + 1}:{at - raw.rfind(newline, 0, at)}"
     rest = raw[at : at + 20].decode(errors="replace").partition("\n")[0]
-    return line, f"{rest} is not JSON"
+    return line, f"{printable(rest)} is not JSON"
+
+
+def printable(text: str) -> str:
+    """Return a text that a terminal can show: what a file holds must not move its cursor, or hide in it."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def shortened(text: str) -> str:

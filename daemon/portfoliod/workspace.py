@@ -112,21 +112,16 @@ def read_settled(path: Path, shown: str) -> tuple[bytes, float]:
         FileRejected: where it is too large, not a regular file or not readable.
     """
     try:
-        # O_NONBLOCK: a FIFO of this name must not hang the daemon.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        _require_regular(path.stat(), shown)  # before it is opened: to open a device may do something
+        # It may have become a FIFO meanwhile, which must not hang the daemon, or a terminal, which must not own it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(shown) from error
     except OSError as error:
         raise _unreadable(error, shown) from error
     try:
         before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise FileRejected(
-                "not a regular file",
-                where=shown,
-                found=stat.filemode(before.st_mode),
-                mend="put a regular file in its place",
-            )
+        _require_regular(before, shown)
         if before.st_size > LARGEST_FILE:
             raise FileRejected(
                 "the file is too large",
@@ -135,7 +130,8 @@ def read_settled(path: Path, shown: str) -> tuple[bytes, float]:
                 mend=f"publish at most {LARGEST_FILE} bytes (64 MiB)",
             )
         try:
-            content = _read_at_most(descriptor, LARGEST_FILE + 1)
+            # A file of /proc says that it is empty and may go on for ever.
+            content = _read_at_most(descriptor, before.st_size + 1)
         except OSError as error:
             raise _unreadable(error, shown) from error
         after = os.fstat(descriptor)
@@ -147,6 +143,16 @@ def read_settled(path: Path, shown: str) -> tuple[bytes, float]:
             "the file changes while it is read", where=shown, mend="write it atomically: a temporary file, then rename"
         )
     return content, after.st_mtime
+
+
+def _require_regular(found: os.stat_result, shown: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise FileRejected(
+            "not a regular file",
+            where=shown,
+            found=stat.filemode(found.st_mode),
+            mend="put a regular file in its place",
+        )
 
 
 def _read_at_most(descriptor: int, most: int) -> bytes:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shlex
+import stat
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -51,18 +54,10 @@ def check_workspace(
         seconds: how long a venue has for its answers.
     """
     report = _Report(workspace)
-    try:
-        settings = load_settings(workspace.settings_file)
-    except SettingsError as error:
-        report.refused(error)
+    settings = _settings(report)
+    _look_at_permissions(report)
+    if settings is None:
         return report.findings()
-    settings_file = workspace.settings_file
-    report.fine.append(f"settings: {workspace.shown(settings_file) if settings_file.exists() else 'all defaults'}")
-    try:
-        read_file(workspace.config / "credentials.toml", private=True)
-    except SettingsError as error:
-        # Whether anything needs the file is not known yet: the exit code of bad settings comes with a venue's keys.
-        report.add(_problem(error), exit_code=1)
     try:
         intake = _read(workspace, settings)
         report.fine += _sentences(intake)
@@ -99,6 +94,38 @@ class _Report:
     def findings(self) -> Findings:
         """Return the whole."""
         return Findings(1, self.fine, self._problems, self._exit_code)
+
+
+def _settings(report: _Report) -> Settings | None:
+    path = report.workspace.settings_file
+    try:
+        settings = load_settings(path)
+    except SettingsError as error:
+        report.refused(error)
+        return None
+    report.fine.append(f"settings: {report.workspace.shown(path) if path.exists() else 'all defaults'}")
+    return settings
+
+
+def _look_at_permissions(report: _Report) -> None:
+    """Report what others may read or write and should not; the settings' own are looked at as they are loaded."""
+    try:
+        read_file(report.workspace.config / "credentials.toml", private=True)
+    except SettingsError as error:
+        # Whether anything needs the file is not known yet: the exit code of bad settings comes with a venue's keys.
+        report.add(_problem(error), exit_code=1)
+    path = report.workspace.portfolio_file
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IWOTH:
+            problem = Problem(
+                "everybody can write the portfolio",
+                where=str(path),
+                found=stat.filemode(found.st_mode),
+                kept="it is used all the same",
+                mend=f"chmod o-w {shlex.quote(str(path))}",
+            )
+            report.add(problem, exit_code=1)
 
 
 def _read(workspace: Workspace, settings: Settings) -> Intake:

@@ -15,7 +15,7 @@ import numpy as np
 from portfoliod.errors import FileRejected, PortfoliodError, UsageError
 from portfoliod.prices.candles import Candles, Floats
 from portfoliod.sdk.returns import DailyReturns, align
-from portfoliod.workspace import write_atomically
+from portfoliod.workspace import STRATEGY_NAME, write_atomically
 
 OneMarket = Callable[[Candles], Floats]
 SeveralMarkets = Callable[[Mapping[str, Candles]], Mapping[str, Floats]]
@@ -28,7 +28,6 @@ class Strategy:
 
     Attributes:
         symbols: the markets that it trades.
-        path: the strategy.py that defined it.
     """
 
     @overload
@@ -62,7 +61,12 @@ class Strategy:
             self.symbols, self._positions = tuple(symbols), positions
         else:
             raise TypeError("give symbol and position, or symbols and positions")
-        self.path = Path(sys._getframe(1).f_globals["__file__"]).absolute()
+        self._path = Path(sys._getframe(1).f_globals["__file__"]).absolute()
+
+    @property
+    def path(self) -> Path:
+        """The strategy.py that defined it."""
+        return self._path
 
     @property
     def name(self) -> str:
@@ -135,15 +139,9 @@ class Strategy:
         )
 
     def _write(self, name: str, document: Mapping[str, object]) -> Path:
-        folder = self.path.parent.resolve()
-        target = folder / name
-        if target.resolve().parent != folder:
-            raise FileRejected(
-                "a strategy writes into its own folder only",
-                where=str(target),
-                found=f"a link to {target.resolve()}",
-                mend="remove the link",
-            )
+        target = self._own_folder() / name
+        if target.is_symlink():
+            raise _not_its_own(target, f"a link to {target.readlink()}", "remove the link")
         try:
             write_atomically(target, json.dumps(document, allow_nan=False).encode() + b"\n")
         except OSError as error:
@@ -156,11 +154,31 @@ class Strategy:
             ) from error
         return target
 
+    def _own_folder(self) -> Path:
+        """Return the folder that it may write into.
+
+        Raises:
+            FileRejected: it is another strategy's.
+        """
+        folder = self.path.parent.resolve()
+        if folder.name != self.name and folder.parent == self.path.parent.parent.resolve():
+            raise _not_its_own(self.path.parent, f"a link to the folder of {folder.name}", "link to a folder elsewhere")
+        program = getattr(sys.modules["__main__"], "__file__", None)
+        running = folder if program is None else Path(program).absolute().parent.resolve()
+        if running != folder and running.parent == folder.parent and STRATEGY_NAME.fullmatch(running.name):
+            found = f"{running.name} is running, {self.name} would be written"
+            raise _not_its_own(folder, found, "import the function, and define a strategy of its own with it")
+        return folder
+
     def run(self, arguments: Sequence[str] | None = None) -> None:
         """Do what the command line asks for (`--help` lists it) and leave the process with an exit code."""
         from portfoliod.sdk.command import main
 
         sys.exit(main(self, sys.argv[1:] if arguments is None else arguments))
+
+
+def _not_its_own(where: Path, found: str, mend: str) -> FileRejected:
+    return FileRejected("a strategy writes into its own folder only", where=str(where), found=found, mend=mend)
 
 
 def load(path: Path) -> Strategy:

@@ -1,0 +1,32 @@
+"""config/portfoliod.toml: the operator's settings, each with its default.
+
+A key or a value that does not fit is an error that names the key, what was expected and the nearest known key. All
+of a file's errors are told at once.
+"""
+
+from portfoliod.settings.decoding import read_table
+from portfoliod.settings.load import ALLOCATOR_GROUP, load_settings
+from portfoliod.settings.tables import (
+    NotNegative,
+    OptimizerSettings,
+    Positive,
+    ReconcilerSettings,
+    RiskSettings,
+    Settings,
+    limits,
+    thresholds,
+)
+
+__all__ = [
+    "ALLOCATOR_GROUP",
+    "NotNegative",
+    "OptimizerSettings",
+    "Positive",
+    "ReconcilerSettings",
+    "RiskSettings",
+    "Settings",
+    "limits",
+    "load_settings",
+    "read_table",
+    "thresholds",
+]

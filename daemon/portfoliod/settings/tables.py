@@ -1,0 +1,101 @@
+"""The tables of portfoliod.toml, each key with its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+
+from portfoliod.planning import Thresholds
+from portfoliod.risk import Limits
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=3_600_000)]
+
+
+class OptimizerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[optimizer]: how weights and leverage are computed, and when."""
+
+    target_vol: Annotated[float, msgspec.Meta(gt=0, le=10)] | None = None
+    """Annual, as a fraction. None: what portfolio_config.json says, else 0.30."""
+    lookback_days: Annotated[int, msgspec.Meta(ge=3, le=100_000)] | None = None
+    """Calendar days. None: what portfolio_config.json says, else 365."""
+    periods_per_year: Positive = 365.0
+    allocator: str = "slope_std"
+    max_weight: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    """The largest share of one strategy."""
+    max_leverage: NotNegative = 5.0
+    vol_floor: Positive = 0.01
+    """Annual. Below it the leverage is computed as if the volatility were this."""
+    min_history_days: Count = 30
+    stale_after_days: Annotated[int, msgspec.Meta(ge=0)] = 7
+    when_no_edge: Literal["cash", "keep"] = "cash"
+    apply: Literal["auto", "propose"] = "auto"
+    quiet_ms: Milliseconds = 250
+    """Wait for this much silence after a stats change."""
+    max_wait_ms: Milliseconds = 2000
+    """But never longer than this."""
+
+
+class ReconcilerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[reconciler]: how positions follow targets."""
+
+    no_trade_band: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.05
+    """Same-side adjustments smaller than this share of the position are left alone."""
+    min_order_notional: NotNegative = 10.0
+    resync_seconds: Positive = 60.0
+    position_source: Literal["venue", "ledger"] = "venue"
+    on_drift: Literal["lock", "adopt"] = "lock"
+    on_removed: Literal["freeze", "close"] = "freeze"
+    price_max_age_seconds: Positive = 30.0
+
+
+class RiskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[risk]: what is refused. 0 means no limit, but for `max_position` and `max_gross_leverage`."""
+
+    max_position: Positive = 10.0
+    max_gross_leverage: Positive = 10.0
+    """Sum of |target notional| / account_value."""
+    max_symbol_notional: NotNegative = 0.0
+    max_order_notional: NotNegative = 0.0
+    """Larger orders are split."""
+    max_orders_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 60
+    max_drawdown: Fraction = 0.0
+    """Of the venues' equity from its high; then halt."""
+    state_max_age_seconds: NotNegative = 0.0
+    """A state older than this no longer opens or adds."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of portfoliod.toml."""
+
+    mode: Literal["paper", "live"] = "paper"
+    default_venue: str = "paper"
+    capital: Literal["file", "equity"] = "file"
+    optimizer: OptimizerSettings = OptimizerSettings()
+    reconciler: ReconcilerSettings = ReconcilerSettings()
+    risk: RiskSettings = RiskSettings()
+    venues: Mapping[str, Mapping[str, object]] = {}
+    """The table of each venue, which its driver reads (`read_table`)."""
+
+
+def thresholds(settings: Settings) -> Thresholds:
+    """Return what is too small to trade, as the pure floor takes it."""
+    reconciler = settings.reconciler
+    return Thresholds(Decimal(str(reconciler.no_trade_band)), Decimal(str(reconciler.min_order_notional)))
+
+
+def limits(settings: Settings) -> Limits:
+    """Return the limits on orders, as the pure floor takes them."""
+    risk = settings.risk
+    return Limits(
+        Decimal(str(risk.max_gross_leverage)),
+        Decimal(str(risk.max_symbol_notional)),
+        Decimal(str(risk.max_order_notional)),
+        risk.max_orders_per_minute,
+    )
