@@ -192,6 +192,11 @@ class History(Generic[K, V]):
         moment = time.monotonic() - lag
         return next((value for at, value in reversed(self._log.get(key, [])) if at <= moment), None)
 
+    def span(self, key: K) -> tuple[float, float] | None:
+        """Return when the first and the present value were put (`time.monotonic`), None if there never was one."""
+        log = self._log.get(key)
+        return (log[0][0], log[-1][0]) if log else None
+
     def values(self, lag: float = 0.0) -> list[V]:
         """Return every value of `lag` seconds ago, in the order in which the keys first came."""
         if not lag:

@@ -24,9 +24,10 @@ from tests.emulators.binance_streams import Streams
 from tests.emulators.faults import Answer, Request
 from tests.emulators.server import Exchange, Refusal, Reply, Route
 from tests.emulators.server_streams import Socket
+from tests.harness.canaries import CANARIES
 
-API_KEY = "emulated-binance-key"
-SECRET = "emulated-binance-secret"
+API_KEY = CANARIES["binance key"]
+SECRET = CANARIES["binance secret"]
 UNAUTHORIZED = {-2014, -2015}
 PERMISSIONS = "Invalid API-key, IP, or permissions for action."
 

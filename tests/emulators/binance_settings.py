@@ -9,6 +9,7 @@ from tests.emulators.binance_account import AccountPages
 from tests.emulators.binance_markets import integer, market_of, required, text
 from tests.emulators.faults import Request
 from tests.emulators.server import Exchange, Refusal, Reply, Route
+from tests.harness.canaries import CANARIES
 
 
 class SettingPages:
@@ -147,7 +148,7 @@ class SettingPages:
     # Keys.
 
     def _new_listen_key(self, _: Request) -> Reply:
-        self.listen_key = self.listen_key or secrets.token_hex(32)
+        self.listen_key = self.listen_key or CANARIES["listen key"] + secrets.token_hex(4)
         return Reply({"listenKey": self.listen_key})
 
     def _keep_listen_key(self, _: Request) -> Reply:

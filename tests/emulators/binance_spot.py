@@ -28,6 +28,7 @@ from tests.emulators.faults import Answer, Request
 from tests.emulators.server import Exchange, Refusal, Reply, Route
 from tests.emulators.server_streams import Socket
 from tests.emulators.spot_account import SpotAccount
+from tests.harness.canaries import CANARIES
 
 UNAUTHORIZED = {-2014, -2015}
 PRICES = {"BTCUSDT": Decimal(50_000), "ETHUSDT": Decimal(2_500), "BNBUSDT": Decimal(500), "ETHBTC": Decimal("0.05")}
@@ -82,7 +83,7 @@ class BinanceSpot(Exchange):
     @property
     def credentials(self) -> dict[str, str]:
         """The only key that it knows."""
-        return {"apiKey": "spot-key", "secret": "spot-secret"}
+        return {"apiKey": CANARIES["binance spot key"], "secret": CANARIES["binance spot secret"]}
 
     # What the server asks.
 

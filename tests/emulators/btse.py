@@ -20,6 +20,7 @@ from tests.emulators.account_records import ZERO, Event, Market, Order, OrderSid
 from tests.emulators.faults import Answer, Request
 from tests.emulators.server import Exchange, Refusal, Reply, Route
 from tests.emulators.server_streams import Socket
+from tests.harness.canaries import CANARIES
 
 Row = dict[str, object]
 STATUS = {"new": 2, "partial": 5, "filled": 4, "canceled": 6, "expired": 6}
@@ -53,7 +54,7 @@ class BtseFutures(Exchange):
     @property
     def credentials(self) -> dict[str, str]:
         """The only key that it knows."""
-        return {"apiKey": "btse-key", "secret": "btse-secret"}
+        return {"apiKey": CANARIES["btse key"], "secret": CANARIES["btse secret"]}
 
     # What the server asks.
 

@@ -26,6 +26,7 @@ from tests.emulators.bybit_trading import Trading, stamped
 from tests.emulators.faults import Answer, Request
 from tests.emulators.server import Exchange, Refusal, Reply, Route
 from tests.emulators.server_streams import Socket
+from tests.harness.canaries import CANARIES
 
 WALLET = {"USDT": Decimal(100_000), "USDC": Decimal(10_000), "BTC": Decimal(2)}
 PRICES = {"BTC": Decimal(50_000), "ETH": Decimal(2_500), "SOL": Decimal(150), "DOGE": Decimal("0.2")}
@@ -77,7 +78,7 @@ class BybitLinear(Exchange):
     @property
     def credentials(self) -> dict[str, str]:
         """The only key that it knows."""
-        return {"apiKey": "bybit-key", "secret": "bybit-secret"}
+        return {"apiKey": CANARIES["bybit key"], "secret": CANARIES["bybit secret"]}
 
     # What the server asks.
 

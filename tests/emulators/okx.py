@@ -26,9 +26,11 @@ from tests.emulators.okx_streams import Streams
 from tests.emulators.okx_trading import Trading
 from tests.emulators.server import Exchange, Refusal, Reply, Route
 from tests.emulators.server_streams import Socket
+from tests.harness.canaries import CANARIES
 
 WALLET = {"USDT": Decimal(100_000), "USDC": Decimal(10_000), "BTC": Decimal(2)}
 SOCKETS = ("public", "private", "business")
+KEYS = Keys(*(CANARIES[f"okx {field}"] for field in ("key", "secret", "password")))
 
 
 class OkxSwap(Exchange):
@@ -40,7 +42,7 @@ class OkxSwap(Exchange):
         listed = markets()
         account = Account(listed, {market.id: PRICES[market.base] for market in listed}, wallet)
         account.hedged = hedged
-        self.keys = Keys("okx-key", "okx-secret", "okx-passphrase")
+        self.keys = KEYS
         self.permissions = "read_only,trade"
         """Of the key, as account/config says; `read_only` refuses orders."""
         self.trading = Trading(self, account)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Mapping
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -14,6 +15,7 @@ import pytest
 from tests.emulators.account_records import Market
 from tests.emulators.binance import BinanceFutures
 from tests.emulators.okx import OkxSwap
+from tests.faults.unresolved import added_before_resolved
 from tests.harness.daemon import PATIENCE, Daemon
 from tests.harness.exchange import QUICK, live_daemon
 from tests.harness.workspace import Files
@@ -23,7 +25,6 @@ BASES = ("BTC", "ETH", "SOL", "BNB", "DOGE")
 A_STRATEGY_WORTH = Decimal(100_000)
 """What a position of 1 of each strategy is worth, in USDT: there is one a base currency."""
 Quantity: TypeAlias = str | int | Decimal
-OVER = {"done", "refused", "cancelled"}
 
 both_exchanges = pytest.mark.parametrize("kind", ["binanceusdm", "okx"])
 both_modes = pytest.mark.parametrize("hedged", [False, True], ids=["one_way", "hedge"])
@@ -64,9 +65,25 @@ class World:
             daemon.kill()
         self.exchange.__exit__(kind, error, trace)
 
-    def start(self, *arguments: str, settings: str = QUICK, venue: Mapping[str, object] | None = None) -> Daemon:
+    def start(
+        self,
+        *arguments: str,
+        settings: str = QUICK,
+        venue: Mapping[str, object] | None = None,
+        environment: Mapping[str, str] | None = None,
+        verbose: bool = False,
+    ) -> Daemon:
         """Start a daemon on the exchange, the venue `main`; the last one must have ended."""
-        daemon = live_daemon(self.files, self.exchange, self.kind, *arguments, settings=settings, venue=venue)
+        daemon = live_daemon(
+            self.files,
+            self.exchange,
+            self.kind,
+            *arguments,
+            settings=settings,
+            venue=venue,
+            environment=environment,
+            verbose=verbose,
+        )
         self.daemons.append(daemon)
         return daemon
 
@@ -118,7 +135,8 @@ class World:
     def assert_sound(self) -> None:
         """Wait until everything is settled, and see that nothing was sent twice, lost or left unexplained."""
         until(self.unsettled, lambda complaints: not complaints)
-        assert self._wrong() == []
+        wrong = self.wrong() + self.unlogged()
+        assert not wrong, "\n".join(wrong)
 
     def unsettled(self) -> list[str]:
         """Return what is not, or not yet, as it should be."""
@@ -143,13 +161,35 @@ class World:
                 complaints.append(f"{name}: held {self.held(base)}, wanted {target}")
         return complaints
 
-    def _wrong(self) -> list[str]:
+    def wrong(self) -> list[str]:
         """Return what can never become right again."""
         known = {client_id for (client_id,) in journal(self.files.root, "SELECT client_id FROM intents")}
         sent = collections.Counter(order.client_id for order in self.account.orders if order.origin == "api")
         wrong = [f"order {client_id} is not in the journal" for client_id in sent if client_id not in known]
         wrong += [f"order {client_id} arrived {times} times" for client_id, times in sent.items() if times > 1]
-        return wrong + added_before_resolved(self.daemons)
+        return wrong + added_before_resolved(self.exchange) + self._repriced() + self._unreasoned()
+
+    def unlogged(self) -> list[str]:
+        """Return the refused intents that no log speaks of; a killed daemon's log may end before its journal."""
+        if any(daemon.process.poll() == -signal.SIGKILL for daemon in self.daemons):
+            return []
+        said = {event.get("client_id") for daemon in self.daemons for event in daemon.named("order.refused")}
+        refused = journal(self.files.root, "SELECT client_id FROM intents WHERE status = 'refused'")
+        return [f"the refusal of {client_id} is not logged" for (client_id,) in refused if client_id not in said]
+
+    def _repriced(self) -> list[str]:
+        """Return the decisions that decide again what was decided: a target keeps its price, over restarts too."""
+        repeated = """
+            SELECT later.number FROM decisions later JOIN decisions earlier ON earlier.number = (
+                SELECT max(number) FROM decisions
+                WHERE number < later.number AND venue = later.venue AND symbol = later.symbol
+            ) WHERE earlier.notional = later.notional AND earlier.contributions = later.contributions
+        """
+        return [f"decision {number} repeats the one before it" for (number,) in journal(self.files.root, repeated)]
+
+    def _unreasoned(self) -> list[str]:
+        unreasoned = journal(self.files.root, "SELECT symbol FROM locks WHERE reason = ''")
+        return [f"the lock of {name} has no reason" for (name,) in unreasoned]
 
     def _filled(self) -> collections.Counter[tuple[str, str, str, str, Decimal]]:
         """Return our fills as the exchange has them."""
@@ -183,22 +223,3 @@ def symbol(base: str) -> str:
 def unhurried(world: World) -> dict[str, object]:
     """Return a venue table with more budget than the exchange gives, for tests that resync all the time."""
     return {"options": {**world.exchange.options(), "rateLimit": 1}}
-
-
-def added_before_resolved(daemons: Sequence[Daemon]) -> list[str]:
-    """Return the orders that were sent to add exposure while the one before them, in the same market, was not over."""
-    unresolved: dict[tuple[str, str], str] = {}
-    wrong = []
-    reduces: dict[str, bool] = {}
-    for event in (event for daemon in daemons for event in daemon.events):
-        client_id = event.get("client_id", "")
-        if event["event"] == "order.intended":
-            reduces[client_id] = event["reduce_only"]
-        elif event["event"] == "order.sent":
-            key = event["venue"], event["symbol"]
-            if key in unresolved and not reduces[client_id]:
-                wrong.append(f"{client_id} was sent before {unresolved[key]} was resolved")
-            unresolved[key] = client_id
-        elif event["event"] in {"order.refused", "order.cancelled"} or event.get("status") in OVER:
-            unresolved = {key: open_one for key, open_one in unresolved.items() if open_one != client_id}
-    return wrong

@@ -1,4 +1,7 @@
-"""The real daemon in a real process: its log as events that a test can wait for."""
+"""The real daemon in a real process: its log as events that a test can wait for.
+
+Whatever it prints, and every file that it leaves, is searched for secrets when it ends.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from tests.harness.leaks import assert_untold, title, written
 
 PATIENCE = 30.0
 """Seconds within which anything must have happened, on a busy machine; a test that waits for it never sleeps longer."""
@@ -21,16 +27,20 @@ PATIENCE = 30.0
 class Daemon:
     """`portfoliod run` in a subprocess; leaving the context kills it if it still runs."""
 
-    def __init__(self, root: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: Path, *arguments: str, environment: Mapping[str, str] | None = None, verbose: bool = False
+    ) -> None:
         self.root = root
         self.events: list[dict[str, Any]] = []
         self.other_output: list[str] = []
         self._heard = threading.Condition()
         self._ended = False
+        self._lines: list[str] = []
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `wait`
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "portfoliod", "--root", str(root), "run", "--log-format", "json", *arguments],
+            [*program(root, verbose=verbose), "run", "--log-format", "json", *arguments],
             stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=self._printed,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **(environment or {})},
             text=True,
@@ -72,6 +82,16 @@ class Daemon:
             if found["event"] == event and all(found.get(name) == value for name, value in fields.items())
         ]
 
+    def take(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return the events and the other lines since the last take, and forget them: for what runs for hours."""
+        with self._heard:
+            events, others = list(self.events), list(self.other_output)
+            lines = "".join(self._lines)
+            for taken in (self.events, self.other_output, self._lines):
+                taken.clear()
+        assert_untold([("standard error", lines.encode())])
+        return events, others
+
     def status(self) -> dict[str, Any]:
         """Return status.json."""
         status: dict[str, Any] = json.loads((self.root / "var/status.json").read_bytes())
@@ -79,19 +99,31 @@ class Daemon:
 
     def terminate(self) -> int:
         """Send SIGTERM and return the exit code."""
+        assert_untold(title(self.process.pid))
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
         if self.process.poll() is None:
+            shown = list(title(self.process.pid))
             self.process.kill()
+            assert_untold(shown)
         self.wait()
 
     def wait(self) -> int:
-        """Wait for the process's end and return its exit code."""
+        """Wait for the process's end and return its exit code.
+
+        Raises:
+            SecretTold: it printed a secret, or left one in a file.
+        """
         code = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
+        if not self._printed.closed:
+            with self._printed as printed:
+                printed.seek(0)
+                assert_untold([("standard output", printed.read()), ("standard error", "".join(self._lines).encode())])
+            assert_untold(written(self.root))
         return code
 
     def _listen(self) -> None:
@@ -99,6 +131,7 @@ class Daemon:
         with self.process.stderr as lines:
             for line in lines:
                 with self._heard:
+                    self._lines.append(line)
                     try:
                         self.events.append(json.loads(line))
                     except ValueError:
@@ -109,13 +142,28 @@ class Daemon:
             self._heard.notify_all()
 
 
-def run_command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a `portfoliod` command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "portfoliod", "--root", str(root), *arguments],
+def program(root: Path, *, verbose: bool = False) -> list[str]:
+    """Return what every command in a workspace begins with."""
+    return [sys.executable, "-m", "portfoliod", "--root", str(root), *(["-v"] if verbose else [])]
+
+
+def run_command(
+    root: Path, *arguments: str, environment: Mapping[str, str] | None = None, verbose: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a `portfoliod` command to its end.
+
+    Raises:
+        SecretTold: it printed a secret, or left one in a file.
+    """
+    done = subprocess.run(
+        [*program(root, verbose=verbose), *arguments],
         capture_output=True,
+        env={**os.environ, **(environment or {})},
         text=True,
         timeout=PATIENCE,
         stdin=subprocess.DEVNULL,
         check=False,
     )
+    assert_untold([("standard output", done.stdout.encode()), ("standard error", done.stderr.encode())])
+    assert_untold(written(root))
+    return done

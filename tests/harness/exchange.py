@@ -27,7 +27,10 @@ def live_daemon(
     *arguments: str,
     settings: str = QUICK,
     venue: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    verbose: bool = False,
 ) -> Daemon:
-    """Start `run --live` on one exchange, the venue `main`."""
+    """Start `run --live` on one exchange, the venue `main`, whose keys are in the environment."""
     files.settings(f'mode = "live"\ndefault_venue = "main"\n{settings}\n{venue_table(exchange, kind, venue)}')
-    return Daemon(files.root, "--live", *arguments, environment=environment_of(exchange.credentials))
+    variables = environment_of(exchange.credentials) | dict(environment or {})
+    return Daemon(files.root, "--live", *arguments, environment=variables, verbose=verbose)

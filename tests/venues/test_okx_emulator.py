@@ -42,7 +42,7 @@ from tests.emulators.faults import (
     garbled,
     html,
 )
-from tests.emulators.okx import OkxSwap
+from tests.emulators.okx import KEYS, OkxSwap
 from tests.emulators.okx_instruments import markets
 from tests.emulators.okx_signing import Keys
 
@@ -399,9 +399,9 @@ def test_a_batch_may_succeed_in_part(okx: OkxSwap) -> None:
         ({"OK_ACCESS_TIMESTAMP": ""}, None, "50107"),
         ({"OK_ACCESS_TIMESTAMP": "now"}, None, "50112"),
         ({"OK_ACCESS_TIMESTAMP": "2020-01-01T00:00:00.000Z"}, None, "50102"),
-        ({}, Keys("other", "okx-secret", "okx-passphrase"), "50111"),
-        ({}, Keys("okx-key", "okx-secret", "other"), "50105"),
-        ({}, Keys("okx-key", "other", "okx-passphrase"), "50113"),
+        ({}, Keys("other", KEYS.secret, KEYS.passphrase), "50111"),
+        ({}, Keys(KEYS.api_key, KEYS.secret, "other"), "50105"),
+        ({}, Keys(KEYS.api_key, "other", KEYS.passphrase), "50113"),
     ],
 )
 def test_who_does_not_sign_is_refused(okx: OkxSwap, headers: dict[str, str], keys: Keys | None, code: str) -> None:

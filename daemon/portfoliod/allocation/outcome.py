@@ -170,7 +170,7 @@ def _foreign(included: Window, rules: Rules, solve: Allocator) -> Floats:
     """Return the weights of an allocator that is not ours, once they are seen to be weights."""
     try:
         weights = np.asarray(solve(included.returns.copy(), rules), dtype=np.float64)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AllocationError(
             f'the allocator "{rules.allocator}" failed',
             found=f"{type(error).__name__}: {error}",

@@ -28,6 +28,10 @@ LONG_REPLY = 100_000
 """Characters from which only the ends of a reply are looked at: it would be parsed twice."""
 QUERY = re.compile(r"(?<=\w)\?\S+=\S+")
 """In a URL."""
+USER = re.compile(r"(?<=://)[^/@\s]+@")
+"""In a URL, with a password."""
+LISTEN_KEY = re.compile(r"(?i)(listen_?key\W+|/ws/)[a-z0-9]{32,}")
+"""What lets binance's private stream be heard, in a reply or in a URL."""
 BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 
 
@@ -51,6 +55,7 @@ class Exchange:
         self._budget = budget_of(client)
         client.throttle = self._throttle
         client.on_rest_response = self._on_response
+        client.log = self._on_log
 
     def has(self, method: str) -> bool:
         """Return whether the exchange itself offers a method, by ccxt's camel-case name."""
@@ -175,8 +180,15 @@ class Exchange:
 
     def said(self, error: BaseException) -> str:
         """Return an error's text, without credentials, without what a request carried, and not longer than a line."""
-        text = self._redact(QUERY.sub("", f"{type(error).__name__}: {error}"))
+        text = self._concealed(QUERY.sub("", f"{type(error).__name__}: {error}"))
         return text if len(text) <= 300 else f"{text[:300]}…"
+
+    def _concealed(self, text: str) -> str:
+        return self._redact(LISTEN_KEY.sub(r"\1***", USER.sub("***@", text)))
+
+    def _on_log(self, *said: object) -> None:
+        """Say what `options.verbose` asks for where the log is, not between the lines of a command's answer."""
+        log.debug("ccxt.said", venue=self.venue, text=self._concealed(" ".join(map(str, said)).strip()))
 
     def _on_response(self, *response: Any) -> Any:
         """Note a pause that a reply asks for, whatever becomes of its body."""

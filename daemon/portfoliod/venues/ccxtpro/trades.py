@@ -13,6 +13,8 @@ from portfoliod.venues.ccxtpro.markets import Market
 
 REMEMBERED = 5_000
 """Orders, and trades of orders that nobody asked for yet."""
+KEPT = ("id", "side", "amount", "price", "timestamp", "fee", "fees")
+"""Of a trade: what a fill is made of. All that ccxt and the exchange say of it is ten times as large."""
 CLIENT_ID_FIELDS = (
     *("clientOrderId", "c", "clOrdId", "orderLinkId", "cloid", "clientOid", "text", "cl_ord_id", "label"),
     *(
@@ -74,7 +76,7 @@ class Trades:
             self.name(order_id, expected)
         known = self._by_order.setdefault(order_id, {})
         new = str(trade_id) not in known
-        known[str(trade_id)] = trade
+        known[str(trade_id)] = {name: trade.get(name) for name in KEPT}
         if len(self._by_order) > REMEMBERED:
             self._by_order.popitem(last=False)
         return new

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
+from portfoliod.host import redacted
 from portfoliod.model import ZERO, IntentStatus, MarketRules
 
 FLOAT_DIGITS = 13
@@ -134,7 +135,7 @@ def read_order(value: object, signed: Decimal) -> OrderAnswer | None:
         fee=ZERO if fee is None else read_number(fee, "a number as the fee"),
         fee_currency=str(value.get("fee_currency") or ""),
         at=None if at is None else float(read_positive(at, "epoch seconds")),
-        reason=str(value.get("reason") or ""),
+        reason=redacted(str(value.get("reason") or "")),
     )
 
 

@@ -16,6 +16,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from portfoliod.host import redacted
+
 Function = Callable[..., object]
 Outcome = tuple[object, BaseException | None]
 """What a function returned, or what it raised."""
@@ -180,5 +182,5 @@ def _settle(work: asyncio.Future[Outcome], outcome: Outcome) -> None:
 
 
 def _shown(error: BaseException) -> str:
-    text = str(error)
+    text = redacted(str(error))
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -13,6 +13,7 @@ from typing import cast
 import msgspec
 
 from portfoliod.errors import SettingsError
+from portfoliod.host import redacted
 from portfoliod.venues.script.lane import Function
 
 KEPT = "nothing is traded on this venue"
@@ -81,7 +82,7 @@ def _run(path: Path, venue: str) -> ModuleType:
         raise SettingsError(
             "the script cannot be run",
             where=f"{path}:{_line(path, error)}",
-            found=f"{type(error).__name__}: {error}",
+            found=redacted(f"{type(error).__name__}: {error}"),
             kept=KEPT,
             mend=f"mend that line; to try it: python {path}",
         ) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
@@ -12,7 +14,9 @@ from typing import Literal
 import msgspec
 import structlog
 
+from portfoliod.credentials import Credentials
 from portfoliod.errors import OrderRefused, SettingsError, UnknownSymbol, VenueUnreachable
+from portfoliod.host import conceal
 from portfoliod.model import ZERO, Fill, Intent, MarketRules
 from portfoliod.settings import Positive, read_table
 from portfoliod.venues.protocol import (
@@ -42,6 +46,8 @@ LOST = {
     "get_equity": 'the equity is not known: capital = "equity" and max_drawdown do not work here',
 }
 """What is lost without each function that a script need not have."""
+SECRET_NAME = re.compile(r"(?i)key|secret|token|passw|passphrase|credential")
+"""Of an environment variable whose value no log, journal or status may show."""
 
 
 class ScriptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +75,9 @@ def open_script(context: VenueContext, table: Mapping[str, object]) -> Venue:
             found=str(path),
             mend="name a file, seen from the workspace's root; config/my_broker.example.py is one to start from",
         )
+    for name, value in os.environ.items():
+        if SECRET_NAME.search(name):
+            conceal(Credentials(f"${name}", secret=value).redact)
     return ScriptVenue(context, settings, path)
 
 
