@@ -27,6 +27,9 @@ class CcxtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The exchange's test network."""
     timeout_seconds: Positive = 10.0
     """Of one request."""
+    absence_grace_seconds: Positive = 10.0
+    """For how long after an order without an answer the exchange may still not know it: only then is it proven that it
+    never arrived."""
     position_mode: PositionMode | None = None
     """Unset: asked of the exchange."""
     margin_mode: Literal["cross", "isolated"] | None = None

@@ -54,7 +54,6 @@ class _Parts(NamedTuple):
 class CcxtVenue:
     """Orders and reads by REST; streams say when to look and bring fills and prices."""
 
-    absence_grace = 10.0
     snapshot_lag = 5.0
 
     def __init__(self, context: VenueContext, settings: CcxtSettings, credentials: Credentials | None) -> None:
@@ -68,6 +67,11 @@ class CcxtVenue:
         self._named: set[str] = set()
         self._newly_named = asyncio.Event()
         self._parts: _Parts | None = None
+
+    @property
+    def absence_grace(self) -> float:
+        """Seconds after which an order that the exchange does not know never arrived."""
+        return self._settings.absence_grace_seconds
 
     @property
     def patience(self) -> float:
