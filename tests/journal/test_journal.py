@@ -440,6 +440,7 @@ def test_retiring_removes_the_strategys_documents_and_no_others(path: Path) -> N
             journal.keep_document(Document(name, b"{}", name), 1.0)
         await journal.retire(Retirement("a", 5), 2.0)
         await journal.retire(Retirement("a", None), 3.0)
+        journal.keep_document(Document(names[0], b"{}", "read while it was retired"), 4.0)
 
     async def read(journal: Journal) -> None:
         assert {document.name for document in journal.documents()} == set(names[2:])

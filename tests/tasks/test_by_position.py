@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from portfoliod.commands.switches import unlock
 from portfoliod.errors import OrderUnknown, VenueUnreachable
 from portfoliod.model import Intent, IntentStatus
 from portfoliod.reconciler import Look, Standing
@@ -97,12 +98,12 @@ def test_a_position_that_moved_by_a_part_shows_a_part(files: Files) -> None:
 
 @pytest.mark.parametrize("part", ["-1", "1.5"])
 def test_a_position_that_the_order_does_not_explain_leaves_it_unknown(files: Files, part: str) -> None:
-    """The key waits, and says for what, until the position makes sense."""
+    """The key is locked, and says why, until the position makes sense."""
 
     async def scenario(trading: Trading) -> None:
         look = await order_lost(trading, part)
         (intent,) = trading.venue.placed
-        assert look.standing is Standing.UNKNOWN
+        assert look.standing is Standing.LOCKED
         moved = f"{(BOUGHT * Decimal(part)).normalize():f}"
         assert look.reason == f"order {intent.client_id} does not explain the position: it moved by {moved}"
         worker = trading.reconciler.worker(BTC)
@@ -136,7 +137,7 @@ def test_the_position_is_asked_only_when_it_must_show_the_order(files: Files, se
 
 
 def test_an_order_that_was_seen_is_not_absent_because_the_position_did_not_move(files: Files) -> None:
-    """It may still fill; when it has, the position shows it."""
+    """It may still fill: the key is locked until the position shows that it has."""
 
     async def scenario(trading: Trading) -> None:
         venue = trading.venue
@@ -147,7 +148,7 @@ def test_an_order_that_was_seen_is_not_absent_because_the_position_did_not_move(
         await worker.look()
         for held in (Decimal(0), BOUGHT / 2):
             venue.held[BTC.symbol] = held
-            assert (await worker.look()).standing is Standing.UNKNOWN
+            assert (await worker.look()).standing is Standing.LOCKED
         venue.held[BTC.symbol] = BOUGHT
         assert (await worker.look()).standing is Standing.IN_STEP
         assert len(venue.placed) == 1
@@ -199,7 +200,28 @@ def test_the_ledger_has_no_position_of_the_account_to_go_by(files: Files) -> Non
 
     async def scenario(trading: Trading) -> None:
         look = await order_lost(trading, "1")
-        assert look.standing is Standing.UNKNOWN
-        assert "look at the venue" in look.reason
+        assert look.standing is Standing.LOCKED
+        assert "nothing shows what became" in look.reason
 
     trade(files, scenario, settings='[reconciler]\nposition_source = "ledger"\n')
+
+
+def test_a_person_may_give_up_an_order_that_nothing_explains(files: Files) -> None:
+    """Unlocking takes the position over as it is, counts the order as over, and trading goes on."""
+
+    async def scenario(trading: Trading) -> None:
+        await order_lost(trading, "-1")
+        (intent,) = trading.venue.placed
+        assert "unlocked" in unlock(trading.workspace, "BTC/USDT:USDT")
+        await trading.journal.reread_switches()
+        assert not trading.journal.open_intents
+        assert outcome(trading) == ("cancelled", "given up by a person")
+        worker = trading.reconciler.worker(BTC)
+        look = await worker.look()
+        while look.again == 0:
+            look = await worker.look()
+        assert look.standing is Standing.IN_STEP
+        assert trading.venue.held == {BTC.symbol: BOUGHT}
+        assert trading.venue.placed[1:] != []
+
+    trade(files, scenario)

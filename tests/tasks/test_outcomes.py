@@ -29,8 +29,9 @@ def test_an_order_that_was_seen_is_not_absent_because_one_look_up_misses_it(file
         await worker.look()
         (intent,) = venue.placed
         venue.found.append(OrderReport(intent.client_id, IntentStatus.WORKING, Decimal(0)))
+        assert (await worker.look()).standing is Standing.UNKNOWN
         for _ in range(3):
-            assert (await worker.look()).standing is Standing.UNKNOWN
+            assert (await worker.look()).standing is Standing.LOCKED
         assert venue.placed == [intent]
         venue.found.append(venue.filled(intent))
         await worker.look()

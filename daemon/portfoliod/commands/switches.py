@@ -106,7 +106,7 @@ def _wait_until_flat(workspace: Workspace, settings: Settings) -> list[str]:
 
 
 def unlock(workspace: Workspace, symbol: str) -> str:
-    """Lift the locks of a symbol and say which.
+    """Lift the locks of a symbol and say which. Orders there whose outcome nothing shows count as over from then on.
 
     Raises:
         PortfoliodError: nothing of that name is locked.
@@ -119,6 +119,7 @@ def unlock(workspace: Workspace, symbol: str) -> str:
         for key in meant:
             store.delete_lock(key)
             store.delete_book(key)
+            store.give_up_intents(key)
         return meant, locked
 
     lifted, locked = change(workspace.journal_file, lift) if workspace.journal_file.exists() else ([], [])

@@ -229,10 +229,17 @@ class Journal:
         self.high_water = high_water
 
     async def reread_switches(self) -> None:
-        """Read again what commands change from outside: locks, and with them what positions must be."""
-        locks, books = await self.write(lambda store: list(store.locks()), lambda store: list(store.books()))
+        """Read again what commands change from outside: locks, what positions must be, and orders that were given up."""
+        known = list(self.open_intents)
+        locks, books, over = await self.write(
+            lambda store: list(store.locks()),
+            lambda store: list(store.books()),
+            lambda store: [client_id for client_id in known if not store.is_open(client_id)],
+        )
         self.locks = {lock.key: lock for lock in cast("list[Lock]", locks)}
         self.books = {book.key: book for book in cast("list[Book]", books)}
+        for client_id in cast("list[str]", over):
+            self.open_intents.pop(client_id, None)
 
     async def reread_retirements(self) -> list[Retirement]:
         """Return the retired strategies, those that a command retired meanwhile included."""

@@ -54,9 +54,12 @@ class Store:
             yield Document(name, content, digest)
 
     def put_document(self, document: Document, at: float) -> None:
-        """Replace a file's last good content."""
+        """Replace a file's last good content, unless its strategy was retired while the file was read."""
+        strategy = document.name.split("/")[1] if document.name.startswith("strategies/") else None
         self.connection.execute(
-            "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", (document.name, document.content, document.hash, at)
+            "INSERT OR REPLACE INTO documents SELECT ?, ?, ?, ?"
+            " WHERE NOT EXISTS (SELECT 1 FROM retired WHERE strategy = ?)",
+            (document.name, document.content, document.hash, at, strategy),
         )
 
     def delete_document(self, name: str) -> None:
@@ -220,6 +223,19 @@ class Store:
             f"UPDATE intents SET status = ?, outcome = ? WHERE client_id = ? AND {OPEN}",  # noqa: S608
             (status, outcome, client_id),
         )
+
+    def give_up_intents(self, key: Key) -> int:
+        """Count a key's orders as over whose outcome nobody can tell, and return how many there were."""
+        given_up = self.connection.execute(
+            f"UPDATE intents SET status = ?, outcome = 'given up by a person' WHERE venue = ? AND symbol = ? AND {OPEN}",  # noqa: S608
+            (IntentStatus.CANCELLED, *key),
+        )
+        return given_up.rowcount
+
+    def is_open(self, client_id: str) -> bool:
+        """Return whether the outcome of an intent is not known to be final."""
+        row = self.connection.execute(f"SELECT 1 FROM intents WHERE client_id = ? AND {OPEN}", (client_id,))  # noqa: S608
+        return row.fetchone() is not None
 
     def put_fill(self, fill: Fill) -> bool:
         """Record a fill and what it changes. Return False where its trade id is known already."""

@@ -40,6 +40,8 @@ class Orders:
         self._journal: Journal = desk.journal
         self._venue = connection.venue
         self._first_asked: dict[str, float] = {}
+        self._progress: dict[str, tuple[Decimal, float]] = {}
+        """How much of an order seemed to be filled when only the position could tell, and since when."""
 
     async def send(self, number: int, intent: Intent, obsolete: Callable[[], str]) -> IntentStatus | None:
         """Journal an intent, send it once and return how far it is known to have come; None if it was not sent.
@@ -91,11 +93,12 @@ class Orders:
         if report is not None:
             return Resolution(await self._record(intent, report, "order.resolved"))
         seen = intent.status is IntentStatus.WORKING
-        waited = time.monotonic() - first
-        if not self._venue.finds_orders and waited >= max(self._venue.absence_grace, self._venue.snapshot_lag):
+        if not self._venue.finds_orders:
             return await self._resolve_by_position(intent, seen=seen)
-        if seen or waited < self._venue.absence_grace or not self._venue.finds_orders:
+        if time.monotonic() - first < self._venue.absence_grace:
             return Resolution(intent.status if seen else IntentStatus.UNKNOWN)
+        if seen:
+            return Resolution(intent.status, f"the venue took order {intent.client_id} and does not know it any more")
         await self._conclude(intent, IntentStatus.CANCELLED, "the venue never got it")
         return Resolution(IntentStatus.CANCELLED)
 
@@ -119,11 +122,17 @@ class Orders:
         """
         still = IntentStatus.WORKING if seen else IntentStatus.UNKNOWN
         if self._desk.settings.reconciler.position_source == "ledger" or intent.key not in self._journal.books:
-            return Resolution(still, f"nothing shows what became of order {intent.client_id}: look at the venue")
+            return Resolution(still, f"nothing shows what became of order {intent.client_id}")
         snapshot = await self._venue.positions(time.monotonic())
-        left = intent.quantity - await self._journal.filled(intent)
+        filled_before = await self._journal.filled(intent)
+        left = intent.quantity - filled_before
+        if left <= 0:
+            await self._conclude(intent, IntentStatus.DONE, "its fills are all known")
+            return Resolution(IntentStatus.DONE)
         away = snapshot.quantities.get(intent.key.symbol, ZERO) - self._journal.books[intent.key].expected
         moved = away * intent.side.sign
+        if not self._at_rest(intent, filled_before + moved):
+            return Resolution(still)
         step = self._venue.rules(intent.key.symbol).step
         if abs(moved - left) < step:
             status, filled, outcome = IntentStatus.DONE, left, "the position shows that it filled"
@@ -138,6 +147,15 @@ class Orders:
         fills = [await self._seen_in_position(intent, filled)] if filled > 0 else []
         await self._conclude(intent, status, outcome, fills)
         return Resolution(status)
+
+    def _at_rest(self, intent: Intent, progress: Decimal) -> bool:
+        """Return whether an order did not move for so long that it moves no more, and no fill of it is on its way."""
+        now = time.monotonic()
+        before, since = self._progress.get(intent.client_id, (None, now))
+        if before != progress:
+            since = now
+        self._progress[intent.client_id] = progress, since
+        return now - since >= max(self._venue.absence_grace, self._venue.snapshot_lag)
 
     async def _seen_in_position(self, intent: Intent, quantity: Decimal) -> Fill:
         """Return the fill that a position stands for: at the price of now, for want of its own."""
@@ -159,11 +177,15 @@ class Orders:
         for fill in await self._journal.settle(intent, status, outcome, fills):
             log_fill(fill)
         log.info("order.resolved", **_fields(intent), status=str(status), outcome=outcome)
+        self._forget(intent)
+
+    def _forget(self, intent: Intent) -> None:
         self._first_asked.pop(intent.client_id, None)
+        self._progress.pop(intent.client_id, None)
 
     async def _record(self, intent: Intent, report: OrderReport, event: str) -> IntentStatus:
         """Journal what the venue says. An order is final only once every fill that it counts is journaled."""
-        self._first_asked.pop(intent.client_id, None)
+        self._forget(intent)
         status = report.status
         known = sum((fill.quantity for fill in report.fills), ZERO)
         if status.terminal and known < report.filled:

@@ -68,6 +68,16 @@ class PositionReader:
             return await self._take_over(ZERO if ledger else actual), None
         return self._streamed(book, rules) or await self._compared(book, rules)
 
+    async def lock_in_doubt(self, reason: str, again: float) -> Look:
+        """Lock the key because of an order that nobody can tell the outcome of, until it can be told or a person does."""
+        if self.key not in self._journal.locks:
+            book = self._journal.books.get(self.key)
+            expected = ZERO if book is None else book.expected
+            await self._journal.lock(Lock(self.key, reason, expected, expected, time.time()))
+            mend = f"look at the venue, then: portfoliod unlock {self.key.symbol} (the order counts as over)"
+            log.error("symbol.locked", venue=self.key.venue, symbol=self.key.symbol, reason=reason, mend=mend)
+        return Look(Standing.LOCKED, self._journal.locks[self.key].reason, again)
+
     async def _compared(self, book: Book, rules: MarketRules) -> tuple[Decimal, Look | None]:
         actual = await self._snapshot(self._newer_than)
         if abs(actual - book.expected) < rules.step:

@@ -174,8 +174,10 @@ class Worker:
                 await self._venue.cancel(intent)
             found = await self._orders.resolve(intent)
             if not found.status.terminal:
-                doubt = found.doubt or f"order {intent.client_id} is not resolved yet"
-                return Look(Standing.UNKNOWN, doubt, self._ask_again())
+                again = self._ask_again()
+                if found.doubt:
+                    return await self._reader.lock_in_doubt(found.doubt, again)
+                return Look(Standing.UNKNOWN, f"order {intent.client_id} is not resolved yet", again)
             self._asked = 0
             self._reader.filled()
             if await self._journal.filled(intent) == 0:
