@@ -6,7 +6,7 @@ READY   := $(VENV)/.ready
 # Most tests wait for a process or a socket: two a core.
 WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 
-.PHONY: demo run test test-fast lint format bench lock clean help
+.PHONY: demo run test test-fast lint format bench simulate soak lock clean help
 
 help:             ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -42,6 +42,12 @@ format: $(READY)  ## let ruff rewrite
 
 bench: $(READY)   ## latency, memory, processor time, solver ratios
 	$(BIN)/python -m benchmarks
+
+simulate: $(READY) ## 10,000 simulated hours; HOURS=n, or one run: SEED=n
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(HOURS),--hours $(HOURS))
+
+soak: $(READY)    ## the daemon with 200 strategies and a faulty exchange: MINUTES=n
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),20)
 
 lock:             ## resolve the dependencies anew, with hashes, for every platform and Python
 	$(PYTHON) -m venv $(VENV)-lock

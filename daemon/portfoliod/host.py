@@ -21,6 +21,8 @@ from portfoliod.errors import LockHeld
 LogFormat = Literal["auto", "console", "journal", "json"]
 
 LOCK_TRIES = 10
+NOTIFY_SECONDS = 0.05
+"""A supervisor that does not read what it is told may not hold the daemon for longer."""
 USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 """Of a proxy, with its password."""
 PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
@@ -143,13 +145,14 @@ def _journal_line(_logger: object, _method: str, event: MutableMapping[str, Any]
 
 
 def notify(message: str) -> None:
-    """Tell systemd something (sd_notify); nothing happens where it does not listen."""
+    """Tell systemd something (sd_notify); nothing happens where it does not listen, or does not keep up."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
     if address.startswith("@"):
         address = f"\0{address[1:]}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
+        peer.settimeout(NOTIFY_SECONDS)
         try:
             peer.sendto(message.encode(), address)
         except OSError:

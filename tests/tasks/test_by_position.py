@@ -211,7 +211,6 @@ def test_a_person_may_give_up_an_order_that_nothing_explains(files: Files) -> No
 
     async def scenario(trading: Trading) -> None:
         await order_lost(trading, "-1")
-        (intent,) = trading.venue.placed
         assert "unlocked" in unlock(trading.workspace, "BTC/USDT:USDT")
         await trading.journal.reread_switches()
         assert not trading.journal.open_intents

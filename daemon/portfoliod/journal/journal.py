@@ -229,7 +229,7 @@ class Journal:
         self.high_water = high_water
 
     async def reread_switches(self) -> None:
-        """Read again what commands change from outside: locks, what positions must be, and orders that were given up."""
+        """Read again what commands change from outside: locks, what positions must be, orders that were given up."""
         known = list(self.open_intents)
         locks, books, over = await self.write(
             lambda store: list(store.locks()),

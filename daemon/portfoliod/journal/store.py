@@ -227,8 +227,8 @@ class Store:
     def give_up_intents(self, key: Key) -> int:
         """Count a key's orders as over whose outcome nobody can tell, and return how many there were."""
         given_up = self.connection.execute(
-            f"UPDATE intents SET status = ?, outcome = 'given up by a person' WHERE venue = ? AND symbol = ? AND {OPEN}",  # noqa: S608
-            (IntentStatus.CANCELLED, *key),
+            f"UPDATE intents SET status = ?, outcome = ? WHERE venue = ? AND symbol = ? AND {OPEN}",  # noqa: S608
+            (IntentStatus.CANCELLED, "given up by a person", *key),
         )
         return given_up.rowcount
 

@@ -102,16 +102,24 @@ class Orders:
         await self._conclude(intent, IntentStatus.CANCELLED, "the venue never got it")
         return Resolution(IntentStatus.CANCELLED)
 
-    async def ask_for_the_dead(self, key: Key) -> None:
+    async def ask_for_the_dead(self, key: Key) -> bool:
         """Ask once more for the orders of a key that ended unfilled, and journal what they filled after all.
+
+        Returns:
+            Whether the venue told each fill that it counts.
 
         Raises:
             VenueUnreachable: it is not known.
         """
+        all_told = True
         for intent in await self._journal.ended_unfilled(key, DOUBTED):
             report = await self._venue.find(intent)
-            for fill in [] if report is None else await self._journal.record_fills(report.fills):
+            if report is None:
+                continue
+            for fill in await self._journal.record_fills(report.fills):
                 log_fill(fill)
+            all_told = all_told and await self._journal.filled(intent) >= report.filled
+        return all_told
 
     async def _resolve_by_position(self, intent: Intent, *, seen: bool) -> Resolution:
         """Let the position say what became of an order that the venue cannot look up.

@@ -39,6 +39,8 @@ class PositionReader:
         self._filled_at = time.monotonic()
         """When an own order last filled, as far as is known: at a start perhaps a moment ago."""
         self._re_reads = 0
+        self._untold_since: float | None = None
+        """Since when the venue counts fills of an order that had ended, and does not tell them."""
 
     def moved(self) -> None:
         """Note that the position moved: what was read before is old."""
@@ -69,7 +71,7 @@ class PositionReader:
         return self._streamed(book, rules) or await self._compared(book, rules)
 
     async def lock_in_doubt(self, reason: str, again: float) -> Look:
-        """Lock the key because of an order that nobody can tell the outcome of, until it can be told or a person does."""
+        """Lock the key because of an order whose outcome nothing tells, until something does or a person unlocks it."""
         if self.key not in self._journal.locks:
             book = self._journal.books.get(self.key)
             expected = ZERO if book is None else book.expected
@@ -150,12 +152,24 @@ class PositionReader:
         if version != self.version or abs(actual - book.expected) < rules.step:
             return actual, Look(Standing.WORKING, "the position moved while it was read", NOW)
         lock = self._journal.locks.get(self.key)
-        if lock is None or lock.actual != actual:
-            await self._orders.ask_for_the_dead(self.key)
+        if lock is None or lock.actual != actual or self._untold_since is not None:
+            all_told = await self._orders.ask_for_the_dead(self.key)
             if self._journal.books.get(self.key) is not book:
                 self.filled()
                 return actual, Look(Standing.WORKING, "an order that had ended filled after all", NOW)
+            if self._waits_for_fills(all_told=all_told):
+                reason = "an order that had ended filled after all; the venue does not tell its fills yet"
+                return actual, Look(Standing.UNKNOWN, reason, LONGEST_RE_READ)
         return actual, await self._drifted(book.expected, actual)
+
+    def _waits_for_fills(self, *, all_told: bool) -> bool:
+        """Return whether fills that the venue counts may still be told. After the grace time the key is locked."""
+        if all_told:
+            self._untold_since = None
+            return False
+        now = time.monotonic()
+        self._untold_since = self._untold_since or now
+        return now - self._untold_since < self._connection.venue.absence_grace
 
     async def _drifted(self, expected: Decimal, actual: Decimal) -> Look | None:
         fields = {
