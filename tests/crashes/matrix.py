@@ -37,7 +37,9 @@ GRACE = 0.5
 """Seconds after which the emulator's "no such order" is proof: it forgets nothing."""
 ATTEMPTS = 4
 """To reach a point: whether the reply or the stream tells a fill first is chance, and decides who journals it."""
-NOW_AND_THEN = ("file status.json", "journal put_meta", "journal believe", "venue positions")
+ONCE = ("journal take_over", "journal put_meta")
+"""What a workspace sees only once."""
+NOW_AND_THEN = ("file status.json", "journal believe", "venue positions")
 """What a timer does too: only its first passage belongs to the change."""
 
 
@@ -60,6 +62,7 @@ SHAPES = (
     Shape("split", "0", "2", split=2_000),
     Shape("flatten", "1", "0"),
 )
+FIRST = Shape("first", "0", "1")
 
 
 class Tally(msgspec.Struct):
@@ -92,13 +95,17 @@ class CrashWorld(World):
     def fork(self) -> None:
         """Start a daemon, and wait until it looked at the positions; the last one must have ended."""
         since = len(self.exchange.requests)
+        self.begin()
+        self.exchange.wait_for(lambda: self._positions_read(since), PATIENCE)
+
+    def begin(self) -> None:
+        """Start a daemon; the last one must have ended."""
         table = venue_table(self.exchange, self.kind, {"absence_grace_seconds": GRACE})
         self.files.settings(f"{SETTINGS.format(split=self.shape.split)}\n{table}")
         environment = environment_of(self.exchange.credentials)
         log, root = self._folder / "log", self.files.root
         daemon = ForkedDaemon(self._zygote, root, log, self._folder, environment, "--live")
         self.daemons.append(cast("Daemon", daemon))
-        self.exchange.wait_for(lambda: self._positions_read(since), PATIENCE)
 
     def _positions_read(self, since: int) -> bool:
         return any(request.kind == "positions" and request.status for request in self.exchange.requests[since:])
@@ -168,13 +175,68 @@ def walk(world: CrashWorld, *, reply_lost: bool, progress: Callable[[str], None]
     return tally
 
 
+def walk_first_steps(
+    open_world: Callable[[Shape], CrashWorld], *, reply_lost: bool, progress: Callable[[str], None] = lambda _: None
+) -> Tally:
+    """Die at every point of a first start, from an empty workspace to the first position, each in a new one.
+
+    Args:
+        open_world: makes an exchange and an empty workspace.
+        reply_lost: whether the first order's reply gets lost.
+        progress: called with each point.
+
+    Raises:
+        AssertionError: the world was not sound after a death; the message names the point.
+    """
+    tally = Tally("first", reply_lost)
+    with open_world(FIRST) as world:
+        trail = _first_steps(world, "", reply_lost=reply_lost)
+    points = [point for point in dict.fromkeys(trail) if not point.startswith(NOW_AND_THEN) or point.endswith("#1")]
+    tally.points = len(points)
+    for point in points:
+        progress(point)
+        for _ in range(ATTEMPTS):
+            with open_world(FIRST) as world:
+                if _first_steps(world, point, reply_lost=reply_lost)[-1:] == [point]:
+                    tally.deaths += 1
+                    break
+        else:
+            tally.missed.append(point)
+    return tally
+
+
+def _first_steps(world: CrashWorld, point: str, *, reply_lost: bool) -> list[str]:
+    """Start in an empty workspace, die at the point if it is reached, and return what was passed until then."""
+    world.want(BASE, world.shape.after)
+    if reply_lost:
+        world.exchange.faults.add("place", Reset(processed=True))
+    world.arm(point)
+    world.begin()
+    died = _until_dead_or_done(world)
+    trail = world.disarm()
+    if died:
+        assert world.daemon.wait() == -9
+        world.fork()
+    try:
+        world.until_settled()
+        _assert_nothing_beyond(world, 0)
+    except AssertionError as error:
+        raise AssertionError(f"{world.shape.name}, died at {point}: {error}") from error
+    assert world.daemon.terminate() == 0
+    return trail
+
+
 def _points(world: CrashWorld, *, reply_lost: bool) -> list[str]:
     world.prepare()
     world.arm("")
     _change(world, reply_lost=reply_lost)
     world.until_settled()
     trail = list(dict.fromkeys(world.disarm()))
-    return [point for point in trail if not point.startswith(NOW_AND_THEN) or point.endswith("#1")]
+    return [
+        point
+        for point in trail
+        if not point.startswith(ONCE) and (not point.startswith(NOW_AND_THEN) or point.endswith("#1"))
+    ]
 
 
 def _die_at(world: CrashWorld, point: str, *, reply_lost: bool) -> bool:
