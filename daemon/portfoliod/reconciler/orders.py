@@ -21,7 +21,7 @@ from portfoliod.venues import OrderReport
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-DOUBTED = 5
+DOUBTED = 20
 """Orders a key that ended unfilled, and are asked for once more where the position is not explained."""
 
 
@@ -103,7 +103,7 @@ class Orders:
         return Resolution(IntentStatus.CANCELLED)
 
     async def ask_for_the_dead(self, key: Key) -> bool:
-        """Ask once more for the orders of a key that ended unfilled, and journal what they filled after all.
+        """Ask once more for a key's orders that ended unfilled, until one filled after all, and journal its fills.
 
         Returns:
             Whether the venue told each fill that it counts.
@@ -116,9 +116,12 @@ class Orders:
             report = await self._venue.find(intent)
             if report is None:
                 continue
-            for fill in await self._journal.record_fills(report.fills):
+            new = await self._journal.record_fills(report.fills)
+            for fill in new:
                 log_fill(fill)
             all_told = all_told and await self._journal.filled(intent) >= report.filled
+            if new:
+                break
         return all_told
 
     async def _resolve_by_position(self, intent: Intent, *, seen: bool) -> Resolution:

@@ -185,7 +185,8 @@ class Worker:
         return None
 
     def _came_to_nothing(self, reason: str) -> Look:
-        """Return the look after an order that moved nothing: another one only after a while."""
+        """Return the look after an order that moved nothing: another one only after a while, and at a new snapshot."""
+        self._reader.expire()
         again = self._back_off()
         self._set_back, self._not_before = reason, time.monotonic() + again
         return Look(Standing.REFUSED, reason, again)
