@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -44,6 +45,8 @@ class Journal:
         self._store = Store(connect(path, read_only=read_only))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[_Waiting] = []
+        self._unkept: dict[str, tuple[Document, float]] = {}
+        """Documents that are not on disk yet, by name."""
         self._flushing: asyncio.Task[None] | None = None
         with reading(path):
             self.workspace_id = self._store.meta("workspace") or ""
@@ -110,8 +113,13 @@ class Journal:
         return [intent for intent in self.open_intents.values() if intent.key == key]
 
     def keep_document(self, document: Document, at: float) -> None:
-        """Queue a file's last good content; it is on disk before anything that is written later."""
-        self._queue(lambda store: store.put_document(document, at)).add_done_callback(_ignore_failure)
+        """Queue a file's last good content; it is on disk before anything that is written later.
+
+        Where it cannot be written it is kept in memory, and written once the journal can be written again.
+        """
+        self._unkept[document.name] = document, at
+        done = self._queue(lambda store: store.put_document(document, at))
+        done.add_done_callback(partial(self._note_kept, document))
 
     async def write(self, *writes: Write) -> list[object]:
         """Do writes in one transaction and return their results once they are on disk.
@@ -253,6 +261,12 @@ class Journal:
             self._flushing = asyncio.create_task(self._flush(), name="journal")
         return done
 
+    def _note_kept(self, document: Document, done: asyncio.Future[list[object]]) -> None:
+        """Forget a document that is on disk. A failure is told by `failed` to whoever sends orders."""
+        kept = not done.cancelled() and done.exception() is None
+        if kept and self._unkept.get(document.name, (None, 0.0))[0] is document:
+            del self._unkept[document.name]
+
     def _high_water(self) -> HighWater | None:
         text = self._store.meta(HIGH_WATER)
         return None if not text else msgspec.json.decode(text, type=HighWater)
@@ -287,7 +301,10 @@ class Journal:
                     if not done.done():
                         done.set_exception(error)
             return last_try
-        self.failed = None
+        if self.failed is not None:
+            self.failed = None
+            for document, at in list(self._unkept.values()):
+                self.keep_document(document, at)
         for (_, done), result in zip(batch, results, strict=True):
             if not done.done():
                 done.set_result(result)
@@ -312,12 +329,6 @@ class Journal:
                 mend="free the disk, or mend it, then: portfoliod resume",
             ) from error
         return results
-
-
-def _ignore_failure(done: asyncio.Future[list[object]]) -> None:
-    """Mark a failure as seen: `Journal.failed` tells it to whoever sends orders."""
-    if not done.cancelled():
-        done.exception()
 
 
 def _put_decision(decision: Decision) -> Write:
