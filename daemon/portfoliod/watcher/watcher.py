@@ -173,9 +173,7 @@ class Watcher:
             await self._scan()
 
     async def _scan(self) -> None:
-        now = await asyncio.to_thread(
-            survey, self._workspace, dict(self._intake.retired), frozenset(self._intake.strategies())
-        )
+        now = await self._survey()
         if now.links != self._last.links or now.roots != self._last.roots:
             self._stop_watching.set()
         await self._note_folders(now)
@@ -194,6 +192,15 @@ class Watcher:
             await self._look_at_switches()
         self.scanned_at = time.monotonic()
 
+    async def _survey(self) -> Survey:
+        """Look around, once more where a strategy was retired meanwhile: it would seem to be there anew."""
+        while True:
+            retired = dict(self._intake.retired)
+            known = frozenset(self._intake.strategies())
+            now = await asyncio.to_thread(survey, self._workspace, retired, known)
+            if self._intake.retired == retired:
+                return now
+
     async def _note_folders(self, now: Survey) -> None:
         for name in sorted(self._intake.retired.keys() - now.retired):
             await self._journal.forget_retirement(name)
@@ -203,7 +210,7 @@ class Watcher:
         for name in sorted(now.misnamed - self._last.misnamed):
             log.warning("strategy.rejected", **told(self._intake.misnamed(name)))
         known = self._intake.strategies()
-        for name in sorted(now.strategies - self._last.strategies):
+        for name in sorted(now.strategies - self._last.strategies - self._intake.retired.keys()):
             if self._gone.pop(name, None) is not None:
                 log.info("strategy.added", strategy=name, back="its folder is there again")
             elif name not in known:
