@@ -196,6 +196,32 @@ def test_fault_23_an_empty_answer_at_the_start_is_not_taken_over_as_flat(files: 
 
 
 @both_exchanges
+def test_fault_25_a_position_that_no_strategy_asked_for_is_left_alone(files: Files, kind: str) -> None:
+    """Beside trades, after somebody trades it by hand, a restart, and when everything of the daemon's is flattened."""
+    with World(files, kind) as world:
+        for base, quantity in (("SOL", 5), ("DOGE", -1000)):
+            world.account.set_position(world.market(base).id, world.units(base, quantity))
+        files.state("without_a_weight", 3.0, symbol=symbol("DOGE"))
+        world.want("ETH", 1)
+        first = world.start(settings=OFTEN, venue=unhurried(world))
+        world.until_held("ETH", 1)
+        trade_by_hand(world, "SOL", 2)
+        world.want("ETH", -1)
+        world.until_held("ETH", -1)
+        first.terminate()
+        second = world.start(settings=OFTEN, venue=unhurried(world))
+        world.want("ETH", 2)
+        world.until_held("ETH", 2)
+        world.assert_sound()
+        assert run_command(files.root, "flatten", "--yes").returncode == 0
+        world.until_held("ETH", 0)
+        assert [row["symbol"] for row in second.status()["markets"]] == [symbol("ETH")]
+        assert [world.held(base) for base in ("SOL", "DOGE")] == [7, -1000]
+        assert placed(world, "SOL") == placed(world, "DOGE") == []
+        assert not [*first.named("symbol.locked"), *second.named("symbol.locked")]
+
+
+@both_exchanges
 def test_fault_28_the_legs_of_a_hedge_are_summed_the_empty_one_first(files: Files, kind: str) -> None:
     """A short leg behind an empty long one is a short; a long beside a short is what remains of both."""
     with World(files, kind, hedged=True) as world:
