@@ -43,6 +43,7 @@ class Journal:
         self.on_failure: Callable[[JournalFailed], None] = lambda _: None
         """Called when a write failed, whether or not somebody waits for it."""
         self._store = Store(connect(path, read_only=read_only))
+        self._identity = _identity(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[_Waiting] = []
         self._unkept: dict[str, tuple[Document, float]] = {}
@@ -310,10 +311,16 @@ class Journal:
                 done.set_result(result)
         return True
 
+    def _require_its_file(self) -> None:
+        """Refuse to write into a file that was removed or replaced: no restart would ever read that."""
+        if _identity(self.path) != self._identity:
+            raise OSError("another file is in its place")
+
     def _commit(self, batch: list[list[Write]]) -> list[list[object]]:
         connection = self._store.connection
         try:
             connection.execute("BEGIN IMMEDIATE")
+            self._require_its_file()
             results = [[write(self._store) for write in writes] for writes in batch]
             connection.execute("COMMIT")
         except BaseException as error:
@@ -329,6 +336,11 @@ class Journal:
                 mend="free the disk, or mend it, then: portfoliod resume",
             ) from error
         return results
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _put_decision(decision: Decision) -> Write:
