@@ -31,7 +31,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_second_daemon_exits_with_1_and_names_the_first(files: Files) -> None:
+def test_fault_42_a_second_daemon_exits_with_1_and_names_the_first(files: Files) -> None:
     files.portfolio({"trend": 0.5})
     with Daemon(files.root) as daemon:
         daemon.wait_for("venue.connected")

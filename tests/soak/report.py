@@ -48,6 +48,7 @@ def complaints(result: Result) -> list[str]:
 def table(result: Result) -> str:
     """Return what was measured, for people."""
     steady = after_warm_up(result.samples)
+    tasks = [sample.tasks for sample in steady if sample.tasks is not None]
     rows = [("time", f"{result.seconds / 60:.1f} minutes"), ("states published", str(result.published))]
     rows += [("faults made", str(sum(result.faults.values())))]
     rows += [(f"  {name}", str(times)) for name, times in sorted(result.faults.items())]
@@ -62,7 +63,7 @@ def table(result: Result) -> str:
             ("resident MiB", f"{steady[0].resident:.1f} after the warm-up, {steady[-1].resident:.1f} at the end"),
             ("descriptors", f"{min(s.descriptors for s in steady)} to {max(s.descriptors for s in steady)}"),
             ("threads", f"{min(s.threads for s in steady)} to {max(s.threads for s in steady)}"),
-            ("tasks", f"{min(s.tasks or 0 for s in steady)} to {max(s.tasks or 0 for s in steady)}"),
+            ("tasks", f"{min(tasks, default=0)} to {max(tasks, default=0)}"),
             ("journal MiB", f"{result.samples[-1].journal:.1f}"),
         ]
     rows += [(f"{name}, slope", str(found)) for name, found in slopes(result).items()]
