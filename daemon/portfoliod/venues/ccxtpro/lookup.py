@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -36,6 +37,8 @@ STREAM_SECONDS = 0.25
 """How long trades that a stream brings are waited for before they are asked for."""
 BEFORE = 60_000
 """Milliseconds before an intent from which its trades are looked for: clocks differ."""
+REMEMBERED = 1_000
+"""Orders whose moment is known in the exchange's time."""
 TRADES_LAG = 10.0
 """Seconds after which the trades of an order that is not open any more are all listed."""
 
@@ -51,6 +54,14 @@ class LookUp:
         self._trades = trades
         self._news = news
         self._hears = hears
+        self._sent_at: OrderedDict[str, int] = OrderedDict()
+        """By client order id the exchange's time, in milliseconds, at which this process sent an order."""
+
+    def sent(self, intent: Intent) -> None:
+        """Note when an order is sent, in the exchange's time: our clock may step before it is asked for."""
+        self._sent_at[intent.client_id] = self._exchange.client.milliseconds() - self._exchange.clock_ahead
+        if len(self._sent_at) > REMEMBERED:
+            self._sent_at.popitem(last=False)
 
     async def find(self, intent: Intent, market: Market) -> OrderReport | None:
         """Return what the exchange knows of an order, None where it does not know it now."""
@@ -184,7 +195,8 @@ class LookUp:
 
     def _from(self, intent: Intent) -> int:
         """Return the exchange's time, in milliseconds, before which nothing of an order can have happened."""
-        return int(intent.at * 1000) - self._exchange.clock_ahead - BEFORE
+        sent_at = self._sent_at.get(intent.client_id, int(intent.at * 1000) - self._exchange.clock_ahead)
+        return sent_at - BEFORE
 
 
 def urgency_of(intent: Intent) -> Urgency:

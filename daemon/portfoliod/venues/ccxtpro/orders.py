@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 CERTAIN_REFUSALS = 2
 """Orders in a row that are refused for the keys, although reads are not: they may not trade."""
+
+REMEMBERED = 10_000
+"""Orders that this process sent: none of them is ever sent again."""
 
 
 class Orders:
@@ -57,7 +61,7 @@ class Orders:
         """Whether an order was refused since this was last reset: its market may not be what it was."""
         self._since = time.time()
         self._sending: dict[str, asyncio.Task[OrderReport]] = {}
-        self._sent: set[str] = set()
+        self._sent: OrderedDict[str, None] = OrderedDict()
         self._key_refusals = 0
 
     async def place(self, intent: Intent, market: Market) -> OrderReport:
@@ -108,13 +112,13 @@ class Orders:
             raise OrderRefused(self._account.stopped.what, where=str(intent.key), found=self._account.stopped.found)
         with urgent(urgency_of(intent)):
             order = await self._written(intent, market)
-            self._sent.add(intent.client_id)
+            self._note_sent(intent)
             self._trades.expect(self._exchange.dialect.client_order_id(intent.client_id), intent.client_id)
             try:
                 self._exchange.check_pause()
                 reply = await self._exchange.client.create_order(*order)
             except VenuePaused as error:
-                self._sent.discard(intent.client_id)
+                self._sent.pop(intent.client_id, None)
                 raise OrderRefused("not sent: the exchange asks for a pause", where=str(intent.key)) from error
             except Exception as error:  # noqa: BLE001 - whatever it is, it is sorted
                 return await self._failed(intent, market, error)
@@ -126,6 +130,12 @@ class Orders:
             except Exception as error:
                 said = self._exchange.said(error)
                 raise OrderUnknown("the answer cannot be read", where=str(intent.key), found=said) from error
+
+    def _note_sent(self, intent: Intent) -> None:
+        self._sent[intent.client_id] = None
+        if len(self._sent) > REMEMBERED:
+            self._sent.popitem(last=False)
+        self._look_up.sent(intent)
 
     async def _written(self, intent: Intent, market: Market) -> tuple[object, ...]:
         """Return the arguments of ccxt's create_order.
@@ -157,7 +167,7 @@ class Orders:
                 return found
         if outcome in {Outcome.UNKNOWN, Outcome.ABSENT, Outcome.DUPLICATE}:
             raise OrderUnknown("the exchange's answer proves nothing", where=str(intent.key), found=said) from error
-        self._sent.discard(intent.client_id)
+        self._sent.pop(intent.client_id, None)
         if outcome is Outcome.LATER:
             exchange.leave_alone()
         if outcome is Outcome.CLOCK:
