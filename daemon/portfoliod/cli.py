@@ -75,7 +75,7 @@ def run(context: Context, *, live: bool, once: bool, log_format: str) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import asyncio
 
-    from portfoliod.host import start_log
+    from portfoliod.host import give_memory_back, start_log
     from portfoliod.service import Service, exit_code_of
 
     settings = context.settings()
@@ -87,6 +87,7 @@ def run(context: Context, *, live: bool, once: bool, log_format: str) -> None:
             mend='write: mode = "live"',
         )
     start_log(log_format, verbose=context.verbose)  # type: ignore[arg-type]
+    give_memory_back()
     service = Service(context.workspace(), settings, live=live)
     if once:
         raise SystemExit(exit_code_of(asyncio.run(service.once())))

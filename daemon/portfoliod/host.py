@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import re
@@ -21,6 +22,9 @@ from portfoliod.errors import LockHeld
 LogFormat = Literal["auto", "console", "journal", "json"]
 
 LOCK_TRIES = 10
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+LARGE_PIECE = 1 << 20
+"""Bytes of memory that are given back to the system as soon as they are free."""
 NOTIFY_SECONDS = 0.05
 """A supervisor that does not read what it is told may not hold the daemon for longer."""
 USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
@@ -157,6 +161,18 @@ def notify(message: str) -> None:
             peer.sendto(message.encode(), address)
         except OSError:
             return
+
+
+def give_memory_back() -> None:
+    """Let large pieces of memory go back to the system at once, where the C library can be told so (glibc).
+
+    Its own thresholds rise with the largest piece that was ever freed: after an optimization of many strategies the
+    process would keep what only that needed.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_PIECE)
+        library.mallopt(M_TRIM_THRESHOLD, LARGE_PIECE)
 
 
 def watchdog_seconds() -> float | None:

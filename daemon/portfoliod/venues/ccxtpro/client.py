@@ -14,6 +14,8 @@ from portfoliod.venues.ccxtpro.settings import CcxtSettings
 
 PING_MILLISECONDS = 3000
 """A socket that is open but silent is noticed after two of these."""
+CACHED = 200
+"""Orders and trades of the account that ccxt keeps, whole: they are taken out as they come."""
 CREDENTIALS = {
     "apiKey": "api_key",
     "secret": "secret",
@@ -113,6 +115,8 @@ def _defaults(settings: CcxtSettings, kind: Any) -> dict[str, object]:
         "watchPositions": stream,
         "maxRetriesOnFailure": 0,  # a retried order is a second order
         "builderFee": False,  # some exchanges' orders would pay ccxt a hundredth of a per cent
+        "ordersLimit": CACHED,
+        "tradesLimit": CACHED,
         "adjustForTimeDifference": False,  # measured by us, at each resync
         **dialect_of(settings.exchange).options,
     }

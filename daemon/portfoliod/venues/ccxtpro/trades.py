@@ -11,7 +11,7 @@ from portfoliod.model import ZERO, Fill, Intent, Key, Side
 from portfoliod.venues.ccxtpro.exchange import decimal
 from portfoliod.venues.ccxtpro.markets import Market
 
-REMEMBERED = 5_000
+REMEMBERED = 1_000
 """Orders, and trades of orders that nobody asked for yet."""
 KEPT = ("id", "side", "amount", "price", "timestamp", "fee", "fees")
 """Of a trade: what a fill is made of. All that ccxt and the exchange say of it is ten times as large."""
