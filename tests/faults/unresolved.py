@@ -12,21 +12,11 @@ from typing import Any
 import msgspec
 
 from tests.emulators.account_records import Order
-from tests.emulators.faults import (
-    Answer,
-    BusinessError,
-    Delay,
-    Fills,
-    Lag,
-    OrderLooks,
-    OrderMissing,
-    Request,
-)
+from tests.emulators.faults import Answer, BusinessError, Lag, OrderLooks, OrderMissing, Request, Wire
 from tests.emulators.server import Exchange
 
 LIES = (OrderLooks, OrderMissing, Lag)
 """What an exchange shows of an order that is not so: who believes it is not to blame."""
-HARMLESS = (Delay, Fills)
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -94,9 +84,7 @@ def _over(
 
 def _answered(request: Request) -> bool:
     """Return whether the answer to an order that was not taken said so."""
-    for action in request.actions:
-        if isinstance(action, Answer):
-            return action.status in {418, 429}
-        if not isinstance(action, (BusinessError, *HARMLESS)):
-            return False
-    return True
+    wire = next((action for action in request.actions if isinstance(action, Wire)), None)
+    if isinstance(wire, Answer):
+        return wire.status in {418, 429}
+    return wire is None or isinstance(wire, BusinessError)

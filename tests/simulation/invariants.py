@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 UNNOTICED = 60.0 + 30.0 + GRACE + LAG
 """Seconds within which a daemon has noticed what moved without it: a resync, and what that takes."""
+UNRESOLVED = 900.0
+"""Seconds for which an order may be unknown: an outage, a restart and the grace time."""
 BUGS = {"look.failed", "venue.failed", "watch.failed"}
 """Events that only a mistake in the daemon, or in this simulation, brings about."""
 MIN_NOTIONAL = Decimal(10)
@@ -118,11 +120,10 @@ class Invariants:
 
     def _beyond_proof(self, exchange: Exchange, client_id: str) -> bool:
         """Return whether nothing could tell what an order filled: no look-up, and the position moved without it too."""
-        if exchange.finds_orders or client_id not in exchange.orders:
+        if exchange.finds_orders or client_id not in exchange.sent:
             return False
-        order = exchange.orders[client_id]
-        surprises = exchange.surprises[order.intent.key.symbol]
-        return any(order.at - UNNOTICED <= at <= order.at + UNNOTICED for at, _ in surprises)
+        sent, symbol = exchange.sent[client_id]
+        return any(sent - UNNOTICED <= at <= sent + UNRESOLVED for at, _ in exchange.surprises[symbol])
 
     def _unlogged(self) -> list[str]:
         refused = {client_id for (client_id,) in self._rows("SELECT client_id FROM intents WHERE status = 'refused'")}
