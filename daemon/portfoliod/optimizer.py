@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import time
 from collections.abc import Mapping
@@ -137,21 +138,26 @@ class Optimizer:
         A failure leaves the file in force as it is, and says why.
         """
         intake = self._intake
-        rules = rules_in_force(self.settings.optimizer, intake.portfolio, Overrides())
         histories = dict(intake.histories)
         if not histories:
             return
-        digest = await asyncio.to_thread(inputs_hash, histories, rules)
+        in_force = rules_in_force(self.settings.optimizer, intake.portfolio, Overrides())
+        digest = await asyncio.to_thread(inputs_hash, histories, in_force)
         try:
             if digest == self._last_inputs():
                 return
-            current = self._current()
+            current, portfolio = self._current()  # a command may have written it a moment ago
+            rules = rules_in_force(self.settings.optimizer, portfolio, Overrides())
             done = await asyncio.to_thread(optimize, histories, rules, current, opening_keys(self.settings))
-            if self._current() != current:
-                self.mailbox.put(*names)  # a hand edit came in between: once more, on top of it
+            if done.inputs_hash == self._last_inputs():
                 return
-            self._intake.problems.pop("optimizer", None)
-            await self._apply(done, names)
+            with contextlib.ExitStack() as alone:
+                await asyncio.to_thread(alone.enter_context, intake.workspace.sole_optimizer())
+                if self._current()[0] != current:
+                    self.mailbox.put(*names)  # a hand edit or a command came in between: once more, on top of it
+                    return
+                intake.problems.pop("optimizer", None)
+                await self._apply(done, names)
         except FileRejected as error:
             self._refuse(error, f"{error.what}: it is not overwritten", error.found, error.mend)
         except AllocationError as error:
@@ -183,8 +189,8 @@ class Optimizer:
             log.info("config.written", file=workspace.shown(path))
         await self._journal.put_meta(OPTIMIZED, done.inputs_hash)
 
-    def _current(self) -> bytes:
-        """Return portfolio_config.json as it is now; where there is none, the last good one.
+    def _current(self) -> tuple[bytes, PortfolioConfig | None]:
+        """Return portfolio_config.json as it is now and what it says; where there is none, the last good one.
 
         Raises:
             FileRejected: it does not fit.
@@ -194,9 +200,8 @@ class Optimizer:
         try:
             raw, _ = read_settled(workspace.portfolio_file, shown)
         except FileNotFoundError:
-            return self._intake.portfolio_raw
-        parse_portfolio(raw, shown)
-        return raw
+            return self._intake.portfolio_raw, self._intake.portfolio
+        return raw, parse_portfolio(raw, shown)
 
     def _last_inputs(self) -> str | None:
         known = self._journal.meta(OPTIMIZED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import stat
@@ -44,6 +45,7 @@ class Workspace:
         self.lock_file = self.var / "lock"
         self.halt_file = self.var / "HALT"
         self.proposal_file = self.var / "proposal.json"
+        self.portfolio_lock_file = self.var / "portfolio.lock"
         self.wake_file = self.var / "wake"
         """Touched by a command that changed the journal, so that a running daemon looks at it."""
 
@@ -51,6 +53,20 @@ class Workspace:
         """Make the folders that are missing."""
         for folder in (self.strategies, self.config, self.var):
             folder.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def sole_optimizer(self) -> Iterator[None]:
+        """Wait until no other process optimizes, and let none while the block runs: neither writes over the other.
+
+        Raises:
+            OSError: var/ cannot be written.
+        """
+        if not self.var.exists():  # nothing ever ran here
+            yield
+            return
+        with self.portfolio_lock_file.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def state_file(self, name: str) -> Path:
         """Return the path of a strategy's state.json."""

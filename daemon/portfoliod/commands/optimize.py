@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from portfoliod.allocation import inputs_hash
@@ -62,9 +64,14 @@ def optimize_now(
     """
     if asked.target_vol is not None and not 0 < asked.target_vol <= 10:
         raise UsageError("--target-vol is a fraction", found=f"{asked.target_vol:g}", mend="write 0.30 for 30 % a year")
-    journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
-    intake = Intake(workspace, journal, settings.risk.max_position)
-    intake.read_all()
+    with contextlib.nullcontext() if dry_run else workspace.sole_optimizer():
+        return _optimize(workspace, settings, asked, dry_run=dry_run, apply=apply)
+
+
+def _optimize(
+    workspace: Workspace, settings: Settings, asked: Overrides, *, dry_run: bool, apply: bool
+) -> OptimizeResult:
+    intake = _read(workspace, settings)
     shown = workspace.shown(workspace.portfolio_file)
     problem = intake.problems.get(shown)
     if problem is not None and workspace.portfolio_file.exists():
@@ -92,6 +99,13 @@ def optimize_now(
         write_atomically(path, done.content)
         written = workspace.shown(path)
     return _result(done, intake, written)
+
+
+def _read(workspace: Workspace, settings: Settings) -> Intake:
+    journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
+    intake = Intake(workspace, journal, settings.risk.max_position)
+    intake.read_all()
+    return intake
 
 
 def _note_inputs(workspace: Workspace, settings: Settings, intake: Intake, content: bytes) -> None:
@@ -129,6 +143,11 @@ def apply_proposal(workspace: Workspace, settings: Settings, *, dry_run: bool) -
     Raises:
         FileRejected: the proposal or portfolio_config.json does not fit; nothing was written.
     """
+    with contextlib.nullcontext() if dry_run else workspace.sole_optimizer():
+        return _apply_proposal(workspace, settings, dry_run=dry_run)
+
+
+def _apply_proposal(workspace: Workspace, settings: Settings, *, dry_run: bool) -> OptimizeResult:
     raw = workspace.proposal_file.read_bytes()
     parse_portfolio(raw, workspace.shown(workspace.proposal_file))
     proposal = msgspec.json.decode(raw, type=dict[str, object])
@@ -140,10 +159,7 @@ def apply_proposal(workspace: Workspace, settings: Settings, *, dry_run: bool) -
     owned = {key: value for key, value in proposal.items() if key in OPTIMIZER_KEYS or not current}
     if not dry_run:
         content = replace_keys(current, owned)
-        journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
-        intake = Intake(workspace, journal, settings.risk.max_position)
-        intake.read_all()
-        _note_inputs(workspace, settings, intake, content)
+        _note_inputs(workspace, settings, _read(workspace, settings), content)
         write_atomically(workspace.portfolio_file, content)
         workspace.proposal_file.unlink()
     facts = {

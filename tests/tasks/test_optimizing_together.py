@@ -1,0 +1,92 @@
+"""The daemon and `portfoliod optimize` at the same moment: neither undoes what the other wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from portfoliod.commands.optimize import optimize_now
+from portfoliod.intake import Intake
+from portfoliod.journal import Journal
+from portfoliod.optimizer import Optimizer, Overrides
+from portfoliod.settings import Settings, load_settings
+from portfoliod.workspace import Workspace
+from tests.harness.workspace import Files, noisy_returns
+from tests.tasks.evidence import config
+
+
+@dataclass
+class Scene:
+    """A daemon's optimizer that has optimized one strategy, and sees a file change only when told to."""
+
+    files: Files
+    workspace: Workspace
+    settings: Settings
+    intake: Intake
+    optimizer: Optimizer
+
+    def command(self) -> None:
+        """Run `portfoliod optimize --target-vol 0.15 --lookback 90`."""
+        asked = Overrides(target_vol=0.15, lookback_days=90)
+        optimize_now(self.workspace, self.settings, asked, dry_run=False, apply=False)
+
+
+@contextlib.asynccontextmanager
+async def begun(files: Files) -> AsyncIterator[Scene]:
+    files.stats("one", noisy_returns(1, drift=0.003))
+    workspace = Workspace(files.root)
+    workspace.create()
+    settings = load_settings(workspace.settings_file)
+    async with Journal(workspace.journal_file) as journal:
+        intake = Intake(workspace, journal, settings.risk.max_position)
+        intake.read_all()
+        optimizer = Optimizer(settings, intake, journal)
+        await optimizer.look({"start"})
+        intake.read_all()
+        assert config(files.root)["target_vol_pct"] == 30.0
+        yield Scene(files, workspace, settings, intake, optimizer)
+
+
+def play(files: Files, scenario: Callable[[Scene], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with begun(files) as scene:
+            await scenario(scene)
+            assert config(files.root)["target_vol_pct"] == 15.0
+            assert config(files.root)["lookback_days"] == 90
+
+    asyncio.run(run())
+
+
+def test_a_command_that_the_daemon_has_not_seen_yet_is_not_undone(files: Files) -> None:
+    """What is in force is older than the file, and the journal knows of the command already."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.command()
+        written = scene.workspace.portfolio_file.read_bytes()
+        await scene.optimizer.look({"portfolio_config.json"})
+        assert scene.workspace.portfolio_file.read_bytes() == written
+
+    play(files, scenario)
+
+
+def test_a_command_that_writes_while_the_daemon_optimizes_is_not_undone(files: Files) -> None:
+    """The daemon waits until the command is done, sees that the file is another one and optimizes on top of it."""
+
+    async def scenario(scene: Scene) -> None:
+        files.stats("two", noisy_returns(2, drift=0.003))
+        scene.intake.read_all()
+        with scene.workspace.sole_optimizer():
+            look = asyncio.create_task(scene.optimizer.look({"two"}))
+            await asyncio.wait({look}, timeout=0.3)
+            assert not look.done()
+            files.portfolio({"one": 1.0}, 0.5, target_vol_pct=15.0, lookback_days=90)
+        await look
+        names = scene.optimizer.mailbox.drain()
+        assert names == {"two"}
+        scene.intake.read_all()
+        await scene.optimizer.look(names)
+        assert set(config(files.root)["weights"]) == {"one", "two"}
+
+    play(files, scenario)
