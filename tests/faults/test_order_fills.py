@@ -112,13 +112,14 @@ def test_fault_14_a_fill_that_is_told_twice_is_counted_once(files: Files, kind: 
         world.want("ETH", "3")
         world.until_held("ETH", "3")
         world.assert_sound()
-        assert len(daemon.named("order.filled")) == 3
         assert rules[0].hits > 3
         daemon.terminate()
+        assert len(daemon.named("order.filled")) == 3
         daemon = world.start()
         world.want("ETH", "2")
         world.until_held("ETH", "2")
         world.assert_sound()
+        daemon.terminate()
         assert len(daemon.named("order.filled")) == 1
 
 

@@ -134,8 +134,8 @@ class World:
 
     def assert_sound(self) -> None:
         """Wait until everything is settled, and see that nothing was sent twice, lost or left unexplained."""
-        until(self.unsettled, lambda complaints: not complaints)
-        wrong = self.wrong() + self.unlogged()
+        until(lambda: self.unsettled() + self.unlogged(), lambda complaints: not complaints)
+        wrong = self.wrong()
         assert not wrong, "\n".join(wrong)
 
     def unsettled(self) -> list[str]:
