@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from portfoliod.venues import Filled, PositionMoved, Reconnected
 from portfoliod.venues.ccxtpro.client import make_client
@@ -99,6 +102,26 @@ def test_what_happened_during_an_outage_is_found_after_it(tmp_path: Path, on: On
             assert sum(isinstance(event, Reconnected) for event in scene.heard) == 1
 
     play(on, tmp_path, scenario)
+
+
+@on_both
+def test_streams_that_wait_longer_than_the_socket_they_share_is_away_are_back_too(tmp_path: Path, on: On) -> None:
+    """The log is slow, so the streams notice one after another; the first opens the socket for all."""
+
+    def slow(_logger: object, _method: str, event: EventDict) -> EventDict:
+        if event["event"] == "stream.broke":
+            time.sleep(0.2)
+        return event
+
+    async def scenario(scene: Scene) -> None:
+        async with scene.listening():
+            scene.exchange.close_sockets(on.socket)
+            scene.manual("0.2")
+            await scene.hears(Reconnected)
+            assert await scene.position() == Decimal("0.2")
+
+    with capture_logs(processors=[slow]):
+        play(on, tmp_path, scenario)
 
 
 @on_both

@@ -22,7 +22,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 SHORTEST_PAUSE = 0.25
 LONGEST_PAUSE = 60.0
-REMEMBERED = 10_000
+REMEMBERED = 3_000
 """Of what was told, so that nothing is told twice."""
 
 
@@ -138,6 +138,7 @@ class Streams:
             await asyncio.sleep(max(pause, self._exchange.pause()))
             pause = min(pause * 2, LONGEST_PAUSE)
             self._broken.discard(method)
+            self._caught_up()  # another stream may have opened the socket that they share
 
     def _opened(self) -> None:
         self._caught_up()
