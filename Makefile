@@ -24,11 +24,11 @@ run: $(READY)     ## the daemon in this checkout, on paper
 	$(BIN)/portfoliod --root . run
 
 test: $(READY)    ## everything
-	$(BIN)/pytest -n $(WORKERS) -m "not alone"
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not alone"
 	$(BIN)/pytest -m alone
 
 test-fast: $(READY) ## what one runs while working: under a minute
-	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 lint: $(READY)    ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

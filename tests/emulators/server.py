@@ -149,7 +149,7 @@ class Exchange(abc.ABC):
         with self.account.changed:
             return dict(collections.Counter(request.kind for request in self.requests))
 
-    def wait_for(self, condition: Callable[[], T], timeout: float = 10.0) -> T:
+    def wait_for(self, condition: Callable[[], T], timeout: float = 30.0) -> T:
         """Return what `condition` says once it is true; it is asked whenever anything happens at the exchange.
 
         Raises TimeoutError.
@@ -160,7 +160,7 @@ class Exchange(abc.ABC):
                 raise TimeoutError(f"not within {timeout} s; requests so far: {self.counts()}")
             return result
 
-    async def until(self, condition: Callable[[], T], timeout: float = 10.0) -> T:  # noqa: ASYNC109 - a deadline is the point
+    async def until(self, condition: Callable[[], T], timeout: float = 30.0) -> T:  # noqa: ASYNC109 - a deadline is the point
         """Do as `wait_for` without blocking the caller's loop."""
         return await asyncio.to_thread(self.wait_for, condition, timeout)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -119,7 +119,7 @@ def see_portfolio(intake: Intake, raw: bytes) -> None:
     again = parse_portfolio(written, "written")
     assert (again.account_value, again.exchanges) == (content.account_value, content.exchanges)
     assert {name: str(weight) for name, weight in again.weights.items()} == {"a": "0.25"}
-    assert json.loads(written)["leverage"] == 1.5
+    assert again.leverage == Decimal("1.5")
 
 
 READERS = {

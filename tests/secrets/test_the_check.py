@@ -72,7 +72,10 @@ def test_files_are_searched_and_those_of_the_user_are_not(tmp_path_factory: pyte
 
 def test_the_title_of_a_process_is_searched() -> None:
     """A key on the command line is one that every user of the machine can read."""
-    with subprocess.Popen([sys.executable, "-c", "input()", SECRET], stdin=subprocess.PIPE) as process:
+    call = [sys.executable, "-c", "print(flush=True); input()", SECRET]
+    with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         shown = list(title(process.pid))
         process.kill()
     with pytest.raises(SecretTold, match=f"the title of process {process.pid} holds the binance secret"):

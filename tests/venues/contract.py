@@ -27,7 +27,7 @@ from portfoliod.errors import OrderRefused, UnknownSymbol
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, Key, Side
 from portfoliod.venues import Filled, OrderReport, Venue
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds after which what was not seen counts as never happening."""
 
 

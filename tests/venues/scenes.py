@@ -22,7 +22,7 @@ from tests.emulators.faults import Request
 from tests.emulators.okx import OkxSwap
 from tests.venues.exchanges import opened
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds after which what was not seen counts as never happening."""
 T = TypeVar("T", bound=VenueEvent)
 Emulator = BinanceFutures | OkxSwap

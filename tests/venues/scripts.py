@@ -16,7 +16,7 @@ from portfoliod.model import Intent, Key, Side
 from portfoliod.venues import Venue, VenueContext, open_venue
 
 SYMBOL = "BTCUSDT"
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 LEAST = """
     import json, pathlib

@@ -49,7 +49,7 @@ from tests.emulators.faults import (
 pytestmark = pytest.mark.slow  # an exchange and its client in each test
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
-PATIENCE = 10.0
+PATIENCE = 30.0
 T = TypeVar("T")
 Json = Any
 Client = Any

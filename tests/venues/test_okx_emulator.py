@@ -50,7 +50,7 @@ pytestmark = pytest.mark.slow  # an exchange and its client in each test
 
 BTC, ETH, INVERSE = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"
 SWAP = "BTC-USDT-SWAP"
-PATIENCE = 10.0
+PATIENCE = 30.0
 T = TypeVar("T")
 Json = Any
 Client = Any
