@@ -92,6 +92,8 @@ class Life:
         with (
             mock.patch.object(portfoliod.service, "open_venue", open_venue),
             mock.patch.object(portfoliod.service, "WorkspaceLock", Lock),
+            # Nobody else optimizes here, and the kernel would not free the lock of those who only seem dead.
+            mock.patch.object(Workspace, "sole_optimizer", contextlib.nullcontext),
             mock.patch.object(
                 portfoliod.watcher.watcher,
                 "watchfiles",
