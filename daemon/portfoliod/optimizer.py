@@ -15,7 +15,7 @@ import structlog
 
 from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Rules, allocate, inputs_hash
 from portfoliod.documents import parse_portfolio
-from portfoliod.errors import AllocationError, FileRejected, JournalFailed, PortfoliodError
+from portfoliod.errors import AllocationError, FileRejected, JournalFailed, LockHeld, PortfoliodError
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.jsontext import replace_keys
@@ -30,6 +30,8 @@ OPTIMIZED = "optimized_inputs"
 """The journal's fact: the inputs of the last optimization, so that a restart does not undo a hand edit."""
 DEFAULT_TARGET_VOL = 0.30
 DEFAULT_LOOKBACK = 365
+PATIENCE_SECONDS = 5.0
+"""How long a command that optimizes is waited for at once; then it is tried again."""
 
 
 class Overrides(msgspec.Struct, frozen=True):
@@ -138,34 +140,38 @@ class Optimizer:
         A failure leaves the file in force as it is, and says why.
         """
         intake = self._intake
-        histories = dict(intake.histories)
-        if not histories:
-            return
-        in_force = rules_in_force(self.settings.optimizer, intake.portfolio, Overrides())
-        digest = await asyncio.to_thread(inputs_hash, histories, in_force)
         try:
-            if digest == self._last_inputs():
-                return
-            current, portfolio = self._current()  # a command may have written it a moment ago
-            rules = rules_in_force(self.settings.optimizer, portfolio, Overrides())
-            done = await asyncio.to_thread(optimize, histories, rules, current, opening_keys(self.settings))
-            if done.inputs_hash == self._last_inputs():
-                return
-            with contextlib.ExitStack() as alone:
-                await asyncio.to_thread(alone.enter_context, intake.workspace.sole_optimizer())
-                if self._current()[0] != current:
-                    self.mailbox.put(*names)  # a hand edit or a command came in between: once more, on top of it
-                    return
+            if intake.histories and await self._optimize(dict(intake.histories), names):
                 intake.problems.pop("optimizer", None)
-                await self._apply(done, names)
         except FileRejected as error:
             self._refuse(error, f"{error.what}: it is not overwritten", error.found, error.mend)
-        except AllocationError as error:
+        except (AllocationError, JournalFailed) as error:
             self._refuse(error, error.what, error.found, error.mend)
-        except JournalFailed as error:
-            self._refuse(error, error.what, error.found, error.mend)
+        except LockHeld as error:
+            if "optimizer" not in intake.problems:
+                self._refuse(error, error.what, error.found, error.mend)
+            self.mailbox.put(*names)
         except OSError as error:
             self._refuse(error, "portfolio_config.json cannot be written", str(error), "mend config/")
+
+    async def _optimize(self, histories: Mapping[str, History], names: set[str]) -> bool:
+        """Return whether the file holds what follows from the inputs; where not, the names are in the mailbox again."""
+        intake = self._intake
+        in_force = rules_in_force(self.settings.optimizer, intake.portfolio, Overrides())
+        if await asyncio.to_thread(inputs_hash, histories, in_force) == self._last_inputs():
+            return True
+        current, portfolio = self._current()  # a command may have written it a moment ago
+        rules = rules_in_force(self.settings.optimizer, portfolio, Overrides())
+        done = await asyncio.to_thread(optimize, histories, rules, current, opening_keys(self.settings))
+        if done.inputs_hash == self._last_inputs():
+            return True
+        with contextlib.ExitStack() as alone:
+            await asyncio.to_thread(alone.enter_context, intake.workspace.sole_optimizer(PATIENCE_SECONDS))
+            if self._current()[0] != current:
+                self.mailbox.put(*names)  # a hand edit or a command came in between: once more, on top of it
+                return False
+            await self._apply(done, names)
+        return True
 
     async def _apply(self, done: Optimized, names: set[str]) -> None:
         workspace = self._intake.workspace

@@ -8,14 +8,17 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
-from portfoliod.errors import FileRejected
+from portfoliod.errors import FileRejected, LockHeld
 
 STRATEGY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LARGEST_FILE = 64 * 1024 * 1024
+LOOK_AGAIN_SECONDS = 0.02
+"""Between two tries to get a lock that another process has."""
 
 
 class Signature(NamedTuple):
@@ -55,17 +58,28 @@ class Workspace:
             folder.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
-    def sole_optimizer(self) -> Iterator[None]:
+    def sole_optimizer(self, patience: float) -> Iterator[None]:
         """Wait until no other process optimizes, and let none while the block runs: neither writes over the other.
 
         Raises:
+            LockHeld: another process still does after `patience` seconds.
             OSError: var/ cannot be written.
         """
         if not self.var.exists():  # nothing ever ran here
             yield
             return
         with self.portfolio_lock_file.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            deadline = time.monotonic() + patience
+            while not _locked(file):
+                if time.monotonic() > deadline:
+                    raise LockHeld(
+                        "another process optimizes",
+                        where=self.shown(self.portfolio_lock_file),
+                        found=f"it has not ended within {patience:g} s",
+                        kept="the weights in force",
+                        mend="let it end, or end it",
+                    )
+                time.sleep(LOOK_AGAIN_SECONDS)
             yield
 
     def state_file(self, name: str) -> Path:
@@ -101,6 +115,14 @@ class Workspace:
         except OSError:
             return True
         return True
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:

@@ -7,6 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+import pytest
+from structlog.testing import capture_logs
+
 from portfoliod.commands.optimize import optimize_now
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
@@ -77,7 +80,7 @@ def test_a_command_that_writes_while_the_daemon_optimizes_is_not_undone(files: F
     async def scenario(scene: Scene) -> None:
         files.stats("two", noisy_returns(2, drift=0.003))
         scene.intake.read_all()
-        with scene.workspace.sole_optimizer():
+        with scene.workspace.sole_optimizer(0):
             look = asyncio.create_task(scene.optimizer.look({"two"}))
             await asyncio.wait({look}, timeout=0.3)
             assert not look.done()
@@ -88,5 +91,28 @@ def test_a_command_that_writes_while_the_daemon_optimizes_is_not_undone(files: F
         scene.intake.read_all()
         await scene.optimizer.look(names)
         assert set(config(files.root)["weights"]) == {"one", "two"}
+
+    play(files, scenario)
+
+
+def test_a_command_that_hangs_is_told_once_and_outwaited(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights in force stay meanwhile, and a daemon that is to stop does not wait for it either."""
+    monkeypatch.setattr("portfoliod.optimizer.PATIENCE_SECONDS", 0.05)
+
+    async def scenario(scene: Scene) -> None:
+        files.stats("two", noisy_returns(2, drift=0.003))
+        scene.intake.read_all()
+        written = scene.workspace.portfolio_file.read_bytes()
+        with capture_logs() as logs, scene.workspace.sole_optimizer(0):
+            for _ in range(2):
+                await scene.optimizer.look({"two"})
+                assert scene.optimizer.mailbox.drain() == {"two"}
+        assert scene.workspace.portfolio_file.read_bytes() == written
+        assert scene.intake.problems["optimizer"].what == "another process optimizes"
+        assert [event["event"] for event in logs] == ["weights.refused"]
+        scene.command()
+        scene.intake.read_all()
+        await scene.optimizer.look({"two"})
+        assert "optimizer" not in scene.intake.problems
 
     play(files, scenario)

@@ -12,7 +12,15 @@ from portfoliod.errors import AllocationError, FileRejected, UsageError
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal, change
 from portfoliod.jsontext import replace_keys
-from portfoliod.optimizer import OPTIMIZED, Optimized, Overrides, opening_keys, optimize, rules_in_force
+from portfoliod.optimizer import (
+    OPTIMIZED,
+    PATIENCE_SECONDS,
+    Optimized,
+    Overrides,
+    opening_keys,
+    optimize,
+    rules_in_force,
+)
 from portfoliod.settings import Settings
 from portfoliod.workspace import Workspace, write_atomically
 
@@ -64,7 +72,7 @@ def optimize_now(
     """
     if asked.target_vol is not None and not 0 < asked.target_vol <= 10:
         raise UsageError("--target-vol is a fraction", found=f"{asked.target_vol:g}", mend="write 0.30 for 30 % a year")
-    with contextlib.nullcontext() if dry_run else workspace.sole_optimizer():
+    with contextlib.nullcontext() if dry_run else workspace.sole_optimizer(PATIENCE_SECONDS):
         return _optimize(workspace, settings, asked, dry_run=dry_run, apply=apply)
 
 
@@ -143,7 +151,7 @@ def apply_proposal(workspace: Workspace, settings: Settings, *, dry_run: bool) -
     Raises:
         FileRejected: the proposal or portfolio_config.json does not fit; nothing was written.
     """
-    with contextlib.nullcontext() if dry_run else workspace.sole_optimizer():
+    with contextlib.nullcontext() if dry_run else workspace.sole_optimizer(PATIENCE_SECONDS):
         return _apply_proposal(workspace, settings, dry_run=dry_run)
 
 
