@@ -75,7 +75,8 @@ def run(context: Context, *, live: bool, once: bool, log_format: str) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import asyncio
 
-    from portfoliod.host import give_memory_back, start_log
+    from portfoliod.host import give_memory_back
+    from portfoliod.logs import start_log
     from portfoliod.service import Service, exit_code_of
 
     settings = context.settings()
@@ -137,7 +138,7 @@ def plan(context: Context, *, exit_code: bool, as_json: bool) -> None:
 
     from portfoliod.commands import render
     from portfoliod.commands.plan import preview
-    from portfoliod.host import start_log
+    from portfoliod.logs import start_log
 
     start_log("auto", verbose=context.verbose)
     result = asyncio.run(preview(context.workspace(), context.settings()))

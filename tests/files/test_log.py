@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from portfoliod import host
 from portfoliod.credentials import Credentials
-from portfoliod.host import LogFormat, conceal, start_log
+from portfoliod.logs import LogFormat, conceal, redaction, start_log
 
 SECRET = "vKq83nXtZpL0wQmY2rBd"
 
@@ -18,7 +17,7 @@ SECRET = "vKq83nXtZpL0wQmY2rBd"
 def _restored() -> Iterator[None]:
     """Leave the log as it was."""
     yield
-    host._redactions.clear()
+    redaction._redactions.clear()
     structlog.reset_defaults()
 
 

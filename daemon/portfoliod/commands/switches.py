@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from portfoliod.commands.status import current_status
 from portfoliod.errors import PortfoliodError
-from portfoliod.host import holder, start_log
+from portfoliod.host import holder
 from portfoliod.journal import CONFIRMED, HIGH_WATER, Retirement, Store, change
+from portfoliod.logs import start_log
 from portfoliod.model import Key
 from portfoliod.planning import LESS_THAN_A_STEP
 from portfoliod.reconciler import Standing

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 from portfoliod.credentials import find_credentials
-from portfoliod.host import conceal
+from portfoliod.logs import conceal
 from portfoliod.settings import read_table
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.protocol import Venue, VenueContext

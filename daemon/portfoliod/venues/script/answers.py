@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from portfoliod.host import redacted
+from portfoliod.logs import redacted
 from portfoliod.model import ZERO, IntentStatus, MarketRules
 
 FLOAT_DIGITS = 13

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from portfoliod.host import redacted
+from portfoliod.logs import redacted
 
 Function = Callable[..., object]
 Outcome = tuple[object, BaseException | None]

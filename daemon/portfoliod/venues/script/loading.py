@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 
 from portfoliod.errors import SettingsError
-from portfoliod.host import redacted
+from portfoliod.logs import redacted
 from portfoliod.venues.script.lane import Function
 
 KEPT = "nothing is traded on this venue"

@@ -16,7 +16,7 @@ import structlog
 
 from portfoliod.credentials import Credentials
 from portfoliod.errors import OrderRefused, SettingsError, UnknownSymbol, VenueUnreachable
-from portfoliod.host import conceal
+from portfoliod.logs import conceal
 from portfoliod.model import ZERO, Fill, Intent, MarketRules
 from portfoliod.settings import Positive, read_table
 from portfoliod.venues.protocol import (
