@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from portfoliod.cycles import Cycles
 from portfoliod.documents import parse_portfolio, parse_state, parse_stats
 from portfoliod.errors import FileRejected, PortfoliodError
 from portfoliod.journal import Document, Journal
@@ -64,6 +65,8 @@ class Intake:
         self.problems: dict[str, Problem] = {}
         """By the place that a person mends."""
         self.retired: dict[str, int | None] = {}
+        self.cycles = Cycles()
+        """By `Source`: which of its contents led to what."""
         self._hashes: dict[Source, str] = {}
         if journal is not None:
             self._restore(journal)
@@ -165,10 +168,14 @@ class Intake:
             kept = loaded.raw if source.kind is Kind.PORTFOLIO else msgspec.json.encode(content)
             self.journal.keep_document(Document(shown, kept, loaded.hash), time.time())
         if isinstance(content, State) and isinstance(before, State):
-            return content.positions != before.positions
-        if source.kind is Kind.PORTFOLIO:
-            return rewritten or mended
-        return rewritten and (before is None or content != before)
+            differs = content.positions != before.positions
+        elif source.kind is Kind.PORTFOLIO:
+            differs = rewritten or mended
+        else:
+            differs = rewritten and (before is None or content != before)
+        if differs:
+            self.cycles.change(source, loaded.hash)
+        return differs
 
     def reject(self, source: Source, error: PortfoliodError) -> Problem:
         """Record what is wrong with a file and return it as a person sees it, with what stays in force."""
@@ -217,6 +224,7 @@ class Intake:
         for kind in (Kind.STATE, Kind.STATS):
             self._hashes.pop(Source(kind, name), None)
             self.problems.pop(self.workspace.shown(self.path_of(Source(kind, name))), None)
+            self.cycles.change(Source(kind, name))
 
     def read_all(self) -> list[tuple[str, Problem]]:
         """Read every file once, for a command that runs and ends.

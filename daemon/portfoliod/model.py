@@ -108,6 +108,8 @@ class Decision(msgspec.Struct, frozen=True):
     price: Decimal
     quantity: Decimal
     contributions: tuple[Contribution, ...]
+    cycle: str = ""
+    """Which change of a file it follows from (`portfoliod.cycles`)."""
 
 
 class IntentStatus(StrEnum):
@@ -141,6 +143,8 @@ class Intent(msgspec.Struct, frozen=True):
     status: IntentStatus = IntentStatus.INTENDED
     part: bool = False
     """More of the same order follows: it was split."""
+    cycle: str = ""
+    """Its decision's."""
 
     @property
     def signed(self) -> Decimal:

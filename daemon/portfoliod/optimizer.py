@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import importlib.metadata
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ import structlog
 from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Rules, allocate, inputs_hash
 from portfoliod.documents import parse_portfolio
 from portfoliod.errors import AllocationError, FileRejected, JournalFailed, LockHeld, PortfoliodError
-from portfoliod.intake import Intake
+from portfoliod.intake import PORTFOLIO, Intake, Kind, Source
 from portfoliod.journal import Journal
 from portfoliod.jsontext import replace_keys
 from portfoliod.mailbox import Mailbox
@@ -126,6 +127,9 @@ class Optimizer:
         self.settings = settings
         self._intake = intake
         self._journal = journal
+        self._cycle = ""
+        self._seen = 0
+        """The number of the last change that an optimization dealt with."""
 
     async def run(self) -> None:
         """Optimize when asked to, until cancelled."""
@@ -140,8 +144,13 @@ class Optimizer:
         A failure leaves the file in force as it is, and says why.
         """
         intake = self._intake
+        if not intake.histories:
+            return
+        changed = [PORTFOLIO, *(Source(Kind.STATS, name) for name in names)]
+        self._cycle, newest = intake.cycles.since(self._seen, changed), intake.cycles.number
         try:
-            if intake.histories and await self._optimize(dict(intake.histories), names):
+            if await self._optimize(dict(intake.histories), names):
+                self._seen = newest
                 intake.problems.pop("optimizer", None)
         except FileRejected as error:
             self._refuse(error, f"{error.what}: it is not overwritten", error.found, error.mend)
@@ -177,9 +186,14 @@ class Optimizer:
         workspace = self._intake.workspace
         allocation = done.allocation
         for note in allocation.notes:
-            log.warning("weights.limited", note=note)
+            log.warning("weights.limited", note=note, cycle=self._cycle)
         if not allocation.edge and done.rules.when_no_edge == "keep":
-            log.warning("weights.kept", reason="no allocation has a positive score", after=", ".join(sorted(names)))
+            log.warning(
+                "weights.kept",
+                reason="no allocation has a positive score",
+                after=", ".join(sorted(names)),
+                cycle=self._cycle,
+            )
         else:
             propose = self.settings.optimizer.apply == "propose"
             path = workspace.proposal_file if propose else workspace.portfolio_file
@@ -190,9 +204,11 @@ class Optimizer:
                 gap=f"{allocation.optimality_gap:.1e}",
                 after=", ".join(sorted(names)),
                 weights=", ".join(f"{name} {weight:g}" for name, weight in allocation.weights.items()),
+                cycle=self._cycle,
             )
+            self._intake.cycles.wrote(hashlib.sha256(done.content).hexdigest(), self._cycle)
             await asyncio.to_thread(write_atomically, path, done.content)
-            log.info("config.written", file=workspace.shown(path))
+            log.info("config.written", file=workspace.shown(path), cycle=self._cycle)
         await self._journal.put_meta(OPTIMIZED, done.inputs_hash)
 
     def _current(self) -> tuple[bytes, PortfolioConfig | None]:
@@ -219,7 +235,8 @@ class Optimizer:
         kept = "the weights in force stay"
         self._intake.problems["optimizer"] = Problem(what, where="optimizer", found=found, kept=kept, mend=mend)
         where = error.where if isinstance(error, PortfoliodError) else ""
-        log.error("weights.refused", reason=what, where=where or None, found=found, kept=kept, mend=mend)
+        fields = {"where": where, "found": found, "kept": kept, "mend": mend, "cycle": self._cycle}
+        log.error("weights.refused", reason=what, **fields)
 
 
 def opening_keys(settings: Settings) -> dict[str, object]:

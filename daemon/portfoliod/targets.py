@@ -141,7 +141,7 @@ def sizing_venues(portfolio: PortfolioConfig, default_venue: str, in_force: Iter
 
 
 def decide(
-    want: Wanted, *, number: int, at: float, account_value: Decimal, price: Decimal, rules: MarketRules
+    want: Wanted, *, number: int, at: float, account_value: Decimal, price: Decimal, rules: MarketRules, cycle: str = ""
 ) -> tuple[Decision, str]:
     """Return the decision that sizes what is wanted at a price, and a warning (or an empty string)."""
     notional = want.notional(account_value)
@@ -160,6 +160,7 @@ def decide(
         price=price,
         quantity=quantity,
         contributions=want.contributions,
+        cycle=cycle,
     ), warning
 
 

@@ -78,7 +78,13 @@ CREATE TABLE capital (
 INSERT INTO capital (venue, equity, at) SELECT venue, equity, max(at) FROM equity GROUP BY venue;
 """
 
-MIGRATIONS = (VERSION_1, VERSION_2)
+VERSION_3 = """
+-- which change of a file it follows from, for whoever reads the log
+ALTER TABLE decisions ADD COLUMN cycle TEXT NOT NULL DEFAULT '';
+ALTER TABLE intents ADD COLUMN cycle TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3)
 """The script that leads to each version, from the one before it."""
 
 

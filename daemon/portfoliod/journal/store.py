@@ -87,9 +87,9 @@ class Store:
         """Yield the decision in force for each key."""
         for row in self.connection.execute(
             "SELECT d.number, d.venue, d.symbol, d.at, d.exposure, d.account_value, d.notional, d.price, d.quantity,"
-            " d.contributions FROM targets t JOIN decisions d ON d.number = t.decision ORDER BY d.number"
+            " d.contributions, d.cycle FROM targets t JOIN decisions d ON d.number = t.decision ORDER BY d.number"
         ):
-            number, venue, symbol, at, exposure, account_value, notional, price, quantity, contributions = row
+            number, venue, symbol, at, exposure, account_value, notional, price, quantity, contributions, cycle = row
             yield Decision(
                 number,
                 Key(venue, symbol),
@@ -100,12 +100,13 @@ class Store:
                 Decimal(price),
                 Decimal(quantity),
                 msgspec.json.decode(contributions, type=tuple[Contribution, ...]),
+                cycle,
             )
 
     def put_decision(self, decision: Decision) -> None:
         """Add a decision and put it in force."""
         self.connection.execute(
-            "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 decision.number,
                 decision.at,
@@ -116,6 +117,7 @@ class Store:
                 str(decision.price),
                 str(decision.quantity),
                 msgspec.json.encode(decision.contributions).decode(),
+                decision.cycle,
             ),
         )
         self.connection.execute("INSERT OR REPLACE INTO targets VALUES (?, ?, ?)", (*decision.key, decision.number))
@@ -176,8 +178,9 @@ class Store:
             reason,
             status,
             part,
+            cycle,
         ) in self.connection.execute(
-            "SELECT client_id, at, venue, symbol, side, quantity, reduce_only, decision, reason, status, part"  # noqa: S608
+            "SELECT client_id, at, venue, symbol, side, quantity, reduce_only, decision, reason, status, part, cycle"  # noqa: S608
             f" FROM intents {which}",
             parameters,
         ):
@@ -192,6 +195,7 @@ class Store:
                 reason,
                 IntentStatus(status),
                 bool(part),
+                cycle,
             )
 
     def knows_order(self, client_id: str) -> bool:
@@ -201,7 +205,7 @@ class Store:
     def put_intent(self, number: int, intent: Intent) -> None:
         """Add an order that is about to be sent."""
         self.connection.execute(
-            "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)",
+            "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)",
             (
                 number,
                 intent.client_id,
@@ -214,6 +218,7 @@ class Store:
                 intent.reason,
                 intent.status,
                 int(intent.part),
+                intent.cycle,
             ),
         )
 

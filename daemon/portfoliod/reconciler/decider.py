@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 
 from portfoliod.errors import KeysRefused, UnknownSymbol, VenueError, VenuePaused, VenueStopped, VenueUnreachable
+from portfoliod.intake import PORTFOLIO, Kind, Source
 from portfoliod.model import ZERO, Decision, Key, PortfolioConfig, Problem
 from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.reconciler.desk import Desk
@@ -25,6 +26,8 @@ class Decider:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self._said: dict[str, str] = {}
+        self._seen: dict[Key, int] = {}
+        """The number of the last change of a file that a key's decision looked at."""
 
     async def decide(self, venue: str) -> list[Decision]:
         """Journal a decision for each key of a venue whose wanted notional changed, and return them.
@@ -35,7 +38,7 @@ class Decider:
         portfolio = self.desk.intake.portfolio
         if portfolio is None:
             return []
-        connections = self.desk.connections
+        connections, seen = self.desk.connections, self.desk.intake.cycles.number
         everything, refused = wanted(
             self.desk.intake.states,
             portfolio,
@@ -59,6 +62,7 @@ class Decider:
         if made:
             await self.desk.journal.decide(made)
         for decision in made:
+            self._seen[decision.key] = seen
             _log_decision(decision)
         return made
 
@@ -100,14 +104,21 @@ class Decider:
             fields = {"venue": want.key.venue, "symbol": want.key.symbol, "reason": error.what}
             self._say(place, error.what, "target.refused", **fields)
             return None
-        number = self.desk.journal.next_decision()
+        number, cycle = self.desk.journal.next_decision(), self._cycle(want)
         decision, warning = decide(
-            want, number=number, at=time.time(), account_value=account_value, price=price, rules=rules
+            want, number=number, at=time.time(), account_value=account_value, price=price, rules=rules, cycle=cycle
         )
         if warning:
             log.warning("target.clipped", venue=want.key.venue, symbol=want.key.symbol, warning=warning)
         self._said.pop(place, None)
         return decision
+
+    def _cycle(self, want: Wanted) -> str:
+        """Return which changes a new decision follows from: those of the files that it, or the one before, rests on."""
+        cycles, last = self.desk.intake.cycles, self.desk.journal.targets.get(want.key)
+        parts = (*want.contributions, *(() if last is None else last.contributions))
+        states = (Source(Kind.STATE, part.strategy) for part in parts)
+        return cycles.since(self._seen.get(want.key, 0), [PORTFOLIO, *states])
 
     async def _price(self, connection: Connection, want: Wanted) -> Decimal:
         """Return the price to size a key by; to close it, the last one will do."""
@@ -182,11 +193,8 @@ class Decider:
 
 
 def _log_decision(decision: Decision) -> None:
-    parts = ", ".join(
-        f"{part.strategy} {part.weight} x {part.position}"
-        for part in decision.contributions
-        if part.weight and part.position
-    )
+    counting = [part for part in decision.contributions if part.weight and part.position]
+    parts = ", ".join(f"{part.strategy} {part.weight} x {part.position}" for part in counting)
     log.info(
         "target.decided",
         venue=decision.key.venue,
@@ -196,4 +204,6 @@ def _log_decision(decision: Decision) -> None:
         price=f"{decision.price:f}",
         decision=decision.number,
         contributors=parts or "none",
+        strategies=tuple(part.strategy for part in counting),
+        cycle=decision.cycle,
     )

@@ -63,10 +63,10 @@ class Orders:
         reason = obsolete()
         if reason:
             await self._journal.settle(intent, IntentStatus.CANCELLED, f"not sent: {reason}")
-            log.warning("order.cancelled", client_id=intent.client_id, symbol=intent.key.symbol, reason=reason)
+            log.warning("order.cancelled", **_named(intent), reason=reason)
             return None
         self._desk.count_order()
-        log.info("order.sent", client_id=intent.client_id, venue=intent.key.venue, symbol=intent.key.symbol)
+        log.info("order.sent", **_named(intent))
         try:
             report = await self._venue.place(intent)
         except OrderRefused as error:
@@ -118,7 +118,7 @@ class Orders:
                 continue
             new = await self._journal.record_fills(report.fills)
             for fill in new:
-                log_fill(fill)
+                log_fill(fill, intent.cycle)
             all_told = all_told and await self._journal.filled(intent) >= report.filled
             if new:
                 break
@@ -186,7 +186,7 @@ class Orders:
     async def _conclude(self, intent: Intent, status: IntentStatus, outcome: str, fills: Sequence[Fill] = ()) -> None:
         """Journal what was found out about an order without a report."""
         for fill in await self._journal.settle(intent, status, outcome, fills):
-            log_fill(fill)
+            log_fill(fill, intent.cycle)
         log.info("order.resolved", **_fields(intent), status=str(status), outcome=outcome)
         self._forget(intent)
 
@@ -201,17 +201,17 @@ class Orders:
         known = sum((fill.quantity for fill in report.fills), ZERO)
         if status.terminal and known < report.filled:
             for fill in await self._journal.record_fills(report.fills):
-                log_fill(fill)
+                log_fill(fill, intent.cycle)
             if await self._journal.filled(intent) < report.filled:
                 status = IntentStatus.WORKING
-        log.info(event, client_id=intent.client_id, symbol=intent.key.symbol, status=str(status))
+        log.info(event, **_named(intent), status=str(status))
         for fill in await self._journal.settle(intent, status, str(report.status), report.fills):
-            log_fill(fill)
+            log_fill(fill, intent.cycle)
         return status
 
 
-def log_fill(fill: Fill) -> None:
-    """Say that an order was filled."""
+def log_fill(fill: Fill, cycle: str) -> None:
+    """Say that an order was filled, in the cycle of that order."""
     log.info(
         "order.filled",
         venue=fill.key.venue,
@@ -222,7 +222,17 @@ def log_fill(fill: Fill) -> None:
         fee=f"{fill.fee:f} {fill.fee_currency}",
         client_id=fill.client_id,
         trade_id=fill.trade_id,
+        cycle=cycle,
     )
+
+
+def _named(intent: Intent) -> dict[str, str]:
+    return {
+        "client_id": intent.client_id,
+        "venue": intent.key.venue,
+        "symbol": intent.key.symbol,
+        "cycle": intent.cycle,
+    }
 
 
 def _fields(intent: Intent) -> dict[str, object]:
@@ -234,4 +244,5 @@ def _fields(intent: Intent) -> dict[str, object]:
         "quantity": f"{intent.quantity:f}",
         "reduce_only": intent.reduce_only,
         "reason": intent.reason,
+        "cycle": intent.cycle,
     }

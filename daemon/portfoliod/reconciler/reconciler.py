@@ -136,6 +136,7 @@ class Reconciler:
             if not await journal.knows_order(fill.client_id):
                 self._moved(fill.key)
                 return
+            intent = journal.open_intents.get(fill.client_id)
             new = await journal.record_fills([fill])
         except JournalFailed as error:
             # The intent is still open: its fills are asked for again once the journal can be written.
@@ -143,7 +144,7 @@ class Reconciler:
             self._moved(fill.key)
             return
         for recorded in new:
-            log_fill(recorded)
+            log_fill(recorded, "" if intent is None else intent.cycle)
         if new and fill.key in self.workers:
             self.workers[fill.key].filled()
 

@@ -294,6 +294,7 @@ class Worker:
             side=str(leg.side),
             quantity=f"{leg.quantity:f}",
             reason=refusal.reason,
+            cycle=self._cycle(),
         )
 
     async def _send(self, leg: Leg, decision: Decision, version: int, *, part: bool) -> Look:
@@ -312,6 +313,7 @@ class Worker:
             at=at,
             reason=leg.reason,
             part=part,
+            cycle=decision.cycle,
         )
         self.last = Look(Standing.WORKING, leg.reason)
         status = await self._orders.send(number, intent, lambda: self._obsolete(leg, decision, version))
@@ -325,6 +327,10 @@ class Worker:
         if await self._journal.filled(intent) == 0:
             return self._came_to_nothing(f"order {client_id} was not filled: {status}")
         return Look(Standing.WORKING, leg.reason, NOW)
+
+    def _cycle(self) -> str:
+        decision = self._journal.targets.get(self.key)
+        return "" if decision is None else decision.cycle
 
     def _back_off(self) -> float:
         """Return how long to wait after the next failure in a row: doubling, with jitter."""

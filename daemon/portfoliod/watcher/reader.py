@@ -90,7 +90,8 @@ class Reader:
         ahead = content.updated_at - time.time() if isinstance(content, State) else 0.0
         warning = f"updated_at lies {ahead:.0f} s in the future" if ahead > FUTURE_SECONDS else loaded.warning
         say = log.warning if warning else log.info
-        say(f"{source.kind}.accepted", strategy=source.strategy, warning=warning)
+        cycle = self._intake.cycles.of(source)
+        say(f"{source.kind}.accepted", strategy=source.strategy, warning=warning, cycle=cycle)
         self._changed(source)
 
     def _give_up(self, source: Source, error: Unsettled | FileNotFoundError) -> None:

@@ -265,7 +265,7 @@ class Watcher:
         self._last = msgspec.structs.replace(self._last, strategies=self._last.strategies - {name})
         for path in (self._workspace.state_file(name), self._workspace.stats_file(name)):
             self._seen.pop(path, None)
-        log.info("strategy.retired", strategy=name)
+        log.info("strategy.retired", strategy=name, cycle=self._intake.cycles.of(Source(Kind.STATE, name)))
         self._changed(Source(Kind.STATS, name))
         self._changed(Source(Kind.STATE, name))
 
