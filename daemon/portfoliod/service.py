@@ -14,9 +14,10 @@ import structlog
 
 from portfoliod import __version__
 from portfoliod.errors import Halted, SettingsError
-from portfoliod.host import WorkspaceLock, notify, watchdog_seconds
+from portfoliod.host import WorkspaceLock, notify
 from portfoliod.intake import Intake, Kind, Source
 from portfoliod.journal import Journal
+from portfoliod.logs import say_what_was_lost
 from portfoliod.model import Key
 from portfoliod.optimizer import Optimizer
 from portfoliod.reconciler import Look, Reconciler, Standing
@@ -25,9 +26,10 @@ from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.reconciler import DECIDE
 from portfoliod.settings import Settings, load_settings
 from portfoliod.status import Reporter, Status
+from portfoliod.supervision import Supervision, reloading
 from portfoliod.switches import HaltSwitch
 from portfoliod.venues import VenueContext, open_venue
-from portfoliod.watcher import SCAN_SECONDS, Watcher, told
+from portfoliod.watcher import Watcher, told
 from portfoliod.workspace import Workspace, write_atomically
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -68,15 +70,15 @@ class Service:
                 switched=reconciler.note_switches,
                 retire_removed=self.settings.reconciler.on_removed == "close",
             )
+            supervision = Supervision(reconciler, watcher)
             self._listen(lambda fresh: _adopt(fresh, desk, optimizer, watcher))
             reporter = Reporter(self.settings.mode, reconciler, intake)
             log.info("daemon.started", version=__version__, root=str(self.workspace.root), mode=self.settings.mode)
             _say_read_only(desk.connections)
             await watcher.first_look()
             intaking = asyncio.create_task(self._intaking(watcher, optimizer), name="intake")
-            trading = asyncio.create_task(self._trading(reconciler, reporter, watcher), name="trading")
+            trading = asyncio.create_task(self._trading(reconciler, reporter, supervision), name="trading")
             optimizer.mailbox.put("start")
-            notify("READY=1")
             stop = asyncio.create_task(self._stop.wait(), name="stop")
             await asyncio.wait({intaking, trading, stop}, return_when=asyncio.FIRST_COMPLETED)
             await self._wind_down(intaking, trading, reconciler, reporter)
@@ -121,11 +123,11 @@ class Service:
             tasks.create_task(watcher.run(), name="watcher")
             tasks.create_task(optimizer.run(), name="optimizer")
 
-    async def _trading(self, reconciler: Reconciler, reporter: Reporter, watcher: Watcher) -> None:
+    async def _trading(self, reconciler: Reconciler, reporter: Reporter, supervision: Supervision) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(reconciler.run(), name="reconciler")
-            tasks.create_task(self._report(reporter), name="status")
-            tasks.create_task(self._feed_watchdog(reconciler, watcher), name="watchdog")
+            tasks.create_task(self._report(reporter, supervision), name="status")
+            tasks.create_task(supervision.run(), name="supervision")
 
     async def _wind_down(
         self, intaking: asyncio.Task[None], trading: asyncio.Task[None], reconciler: Reconciler, reporter: Reporter
@@ -145,7 +147,7 @@ class Service:
         self._write_down(reporter)
         log.info("daemon.stopped", pid=os.getpid())
 
-    async def _report(self, reporter: Reporter) -> None:
+    async def _report(self, reporter: Reporter, supervision: Supervision) -> None:
         """Write the status when something in it is new, and now and then as a sign of life."""
         timeless, written = b"", 0.0
         while True:
@@ -154,6 +156,8 @@ class Service:
             if fresh != timeless or time.monotonic() - written >= SIGN_OF_LIFE_SECONDS:
                 await self._write(status)
                 timeless, written = fresh, time.monotonic()
+            supervision.tell(status)
+            say_what_was_lost()
             await asyncio.sleep(STATUS_SECONDS)
 
     async def _write(self, status: Status) -> None:
@@ -166,16 +170,6 @@ class Service:
         status: Status = msgspec.structs.replace(reporter.status(stopping=True), state="down", pid=None)
         with contextlib.suppress(OSError):
             write_atomically(self.workspace.status_file, msgspec.json.format(msgspec.json.encode(status), indent=2))
-
-    async def _feed_watchdog(self, reconciler: Reconciler, watcher: Watcher) -> None:
-        """Tell systemd that this loop turns, as long as the watcher scans and the reconciler resyncs."""
-        seconds = watchdog_seconds()
-        while seconds is not None:
-            now = time.monotonic()
-            scanned = now - watcher.scanned_at < 6 * SCAN_SECONDS
-            if scanned and reconciler.alive():
-                notify("WATCHDOG=1")
-            await asyncio.sleep(seconds / 3)
 
     def _listen(self, adopt: Callable[[Settings], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -190,6 +184,10 @@ class Service:
 
     def _on_reload(self, adopt: Callable[[Settings], None]) -> None:
         """Re-read the settings; what does not fit leaves those in force."""
+        with reloading():
+            self._reload(adopt)
+
+    def _reload(self, adopt: Callable[[Settings], None]) -> None:
         try:
             fresh = load_settings(self.workspace.settings_file)
         except SettingsError as error:

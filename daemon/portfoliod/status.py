@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -126,6 +127,20 @@ class Reporter:
                 )
             )
         return markets
+
+
+def sentence(status: Status) -> str:
+    """Return how the daemon is, in one line: what it does, where the markets stand, what asks for a person."""
+    counts = Counter(str(market.status).replace("_", " ") for market in status.markets)
+    markets = ", ".join(f"{number} {standing}" for standing, number in sorted(counts.items())) or "no markets yet"
+    away = [name for name, venue in status.venues.items() if venue.problem is not None]
+    parts = [f"{status.state}: {status.halt_reason}" if status.halt_reason else f"{status.state}, {status.mode}"]
+    parts.append(f"markets: {markets}")
+    if away:
+        parts.append(f"not well: {', '.join(away)}")
+    if status.problems:
+        parts.append("1 problem" if len(status.problems) == 1 else f"{len(status.problems)} problems")
+    return "; ".join(parts)
 
 
 def describe(

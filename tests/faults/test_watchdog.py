@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import select
 import signal
-import socket
-import tempfile
-from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.daemon import PATIENCE, Daemon
+from tests.harness.daemon import Daemon
+from tests.harness.supervisor import WATCHDOG_SECONDS, Systemd
 from tests.harness.workspace import Files
 from tests.tasks.evidence import intents, until
 
-WATCHDOG_SECONDS = 0.3
-"""What systemd's WatchdogSec would be."""
 SETTINGS = """
 mode = "live"
 default_venue = "mine"
@@ -77,62 +70,6 @@ KIND place_order(symbol, quantity, reduce_only, client_order_id):
     stall_in("place_order")
 """
 """A broker in a file that does not return as long as it is told not to, and whose thread goes on writing meanwhile."""
-
-
-class Systemd:
-    """The socket that a service of Type=notify reports to."""
-
-    def __init__(self, kind: str) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        name = f"portfoliod-{secrets.token_hex(8)}"
-        self._address = f"@{name}" if kind == "abstract" else f"{self._folder.name}/{name}"
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.settimeout(PATIENCE)
-        self._socket.bind(self._address.replace("@", "\0"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._socket.close()
-        self._folder.cleanup()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What systemd gives a service."""
-        return {"NOTIFY_SOCKET": self._address, "WATCHDOG_USEC": str(int(WATCHDOG_SECONDS * 1e6))}
-
-    def until_full(self) -> None:
-        """Wait until no message fits in any more, without reading any."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-            other.connect(self._address.replace("@", "\0"))
-            until(lambda: not select.select([], [other], [], 0)[1])
-
-    def hear(self) -> str:
-        """Return the next message; fail if none comes."""
-        return self._socket.recv(4096).decode()
-
-    def heard(self) -> list[str]:
-        """Return the messages that have come since."""
-        messages = []
-        while select.select([self._socket], [], [], 0)[0]:
-            messages.append(self.hear())
-        return messages
-
-    def let_ping(self, times: int) -> None:
-        """Wait for signs of life; nothing else may come between."""
-        assert [self.hear() for _ in range(times)] == ["WATCHDOG=1"] * times
-
-    def let_ping_until(self, happened: Callable[[], object]) -> None:
-        """Wait until something has happened, among signs of life."""
-
-        def look() -> object:
-            self.let_ping(1)
-            return happened()
-
-        until(look)
 
 
 class Broker:

@@ -17,7 +17,7 @@ from portfoliod.commands.optimize import OptimizeResult
 from portfoliod.commands.plan import Preview
 from portfoliod.model import Problem
 from portfoliod.reconciler import Standing
-from portfoliod.status import Status
+from portfoliod.status import Status, sentence
 
 Result = TypeVar("Result", bound=msgspec.Struct)
 
@@ -120,7 +120,7 @@ def status(result: Status) -> RenderableType:
     )
     account = "unknown" if result.account_value is None else f"{result.account_value:,.2f}"
     leverage = "none" if result.leverage is None else f"{result.leverage:g}"
-    parts: list[RenderableType] = [head, Text(f"account value {account}  leverage {leverage}")]
+    parts: list[RenderableType] = [head, Text(sentence(result)), Text(f"account value {account}  leverage {leverage}")]
     if result.halt_reason:
         parts.append(Text(f"halted: {result.halt_reason}   (portfoliod resume)", style="bold red"))
     parts += [_strategies(result), _markets(result), _venues(result), *(problem(row) for row in result.problems)]

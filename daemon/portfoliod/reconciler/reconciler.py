@@ -13,6 +13,7 @@ from portfoliod.errors import JournalFailed, SettingsError, VenueError
 from portfoliod.mailbox import Mailbox
 from portfoliod.model import Decision, Fill, Key
 from portfoliod.reconciler.accounts import Accounts
+from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.decider import Decider
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.look import Look, Standing
@@ -45,6 +46,8 @@ class Reconciler:
         self._to_decide = {name: asyncio.Event() for name in desk.connections}
         self._accounts = Accounts(desk, recovered=self.look_at)
         self._accounts_due = asyncio.Event()
+        self._decided_on: set[str] = set()
+        """The venues that were decided on at least once since their markets are known."""
 
     async def run(self) -> None:
         """Reconcile until cancelled. What a venue keeps waiting waits in tasks of its own."""
@@ -109,6 +112,16 @@ class Reconciler:
         for venue in self.desk.connections:
             self.look_at(venue)
 
+    def not_looked_at(self) -> list[str]:
+        """Return the venues that were not looked at in full yet since the start; one that failed, and said so, was."""
+        return [name for name, connection in self.desk.connections.items() if not self._looked_at(name, connection)]
+
+    def _looked_at(self, venue: str, connection: Connection) -> bool:
+        if connection.problems:
+            return True
+        looked = all(worker.looks > 0 for key, worker in self.workers.items() if key.venue == venue)
+        return venue in self._decided_on and looked
+
     def alive(self) -> bool:
         """Return whether resyncs happen when they are due, and what they ask for is dealt with."""
         now = time.monotonic()
@@ -169,7 +182,7 @@ class Reconciler:
 
     async def _decide(self, venue: str) -> None:
         """Decide, and wake the workers of what was decided; those that reduce are announced to the others first."""
-        in_force = dict(self.desk.journal.targets)
+        in_force, known = dict(self.desk.journal.targets), self.desk.connections[venue].known
         try:
             decisions = await self._decider.decide(venue)
         except JournalFailed as error:
@@ -185,6 +198,8 @@ class Reconciler:
             worker = self.worker(decision.key)
             worker.decided_anew()
             worker.wake()
+        if known:
+            self._decided_on.add(venue)
 
     def _known_keys(self) -> list[Key]:
         journal = self.desk.journal

@@ -46,6 +46,8 @@ class Worker:
         self.last = Look(Standing.UNKNOWN, "not looked at yet")
         self.position: Decimal | None = None
         self.price: Decimal | None = None
+        self.looks = 0
+        """How many there were."""
         self._desk = desk
         self._journal = desk.journal
         self._connection = connection
@@ -112,6 +114,7 @@ class Worker:
         """Look once, and do what is to be done about it."""
         async with self._busy:
             look = self.last = self._held_up() or await self._try()
+            self.looks += 1
             if look.again != NOW and self._connection.pause() <= 0:
                 # In a pause nobody on the venue trades: it goes first afterwards.
                 await self._desk.reduction_done(self.key)
