@@ -6,7 +6,7 @@ READY   := $(VENV)/.ready
 # Most tests wait for a process or a socket: two a core.
 WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 
-.PHONY: demo run test test-fast lint format bench simulate soak lock clean help
+.PHONY: demo run test test-fast lint format bench simulate soak install-service lock clean help
 
 help:             ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -49,10 +49,24 @@ simulate: $(READY) ## 10,000 simulated hours; HOURS=n, or one run: SEED=n
 soak: $(READY)    ## the daemon with 200 strategies and a faulty exchange: MINUTES=n
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),20)
 
+PREFIX  ?= /opt/portfoliod
+
+install-service:  ## as root: the daemon into PREFIX, its users, its units; start it with systemctl
+	$(PYTHON) -m venv $(PREFIX)
+	$(PREFIX)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-service.lock
+	$(PREFIX)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
+	for user in portfoliod portfoliod-strategy; do \
+	  id -u $$user >/dev/null 2>&1 || useradd --system --home-dir /srv/portfoliod --shell /usr/sbin/nologin $$user; done
+	install -d -o portfoliod -g portfoliod -m 755 /srv/portfoliod /srv/portfoliod/strategies /srv/portfoliod/config
+	for unit in systemd/*.service systemd/*.timer; do \
+	  sed 's|/opt/portfoliod/|$(abspath $(PREFIX))/|' $$unit >/etc/systemd/system/$${unit##*/}; done
+	! test -d /run/systemd/system || systemctl daemon-reload
+
 lock:             ## resolve the dependencies anew, with hashes, for every platform and Python
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet uv
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev pyproject.toml --output-file requirements.lock
+	$(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --all-extras --group build --constraint requirements.lock pyproject.toml --output-file requirements-service.lock
 	rm -r $(VENV)-lock
 
 clean:            ## remove the virtual environment and the caches
