@@ -6,7 +6,7 @@ READY   := $(VENV)/.ready
 # Most tests wait for a process or a socket: two a core.
 WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 
-.PHONY: demo run test test-fast lint format bench simulate soak install-service lock clean help
+.PHONY: demo run test test-fast test-service lint format bench simulate soak install-service lock clean help
 
 help:             ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -24,11 +24,14 @@ run: $(READY)     ## the daemon in this checkout, on paper
 	$(BIN)/portfoliod --root . run
 
 test: $(READY)    ## everything
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not alone"
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not alone and not service"
 	$(BIN)/pytest -m alone
 
 test-fast: $(READY) ## what one runs while working: under a minute
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow and not service"
+
+test-service: $(READY) ## the units on a real systemd, in a container: as root; says so where it cannot
+	PORTFOLIOD_TEST_SERVICE=1 $(BIN)/pytest -v -m service tests/service
 
 lint: $(READY)    ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

@@ -74,6 +74,7 @@ def run(context: Context, *, live: bool, once: bool, log_format: str) -> None:
     # One thread is enough for matrices of this size, and every idle one of BLAS costs memory.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import asyncio
+    import faulthandler
 
     from portfoliod.host import give_memory_back
     from portfoliod.logs import start_log
@@ -88,6 +89,7 @@ def run(context: Context, *, live: bool, once: bool, log_format: str) -> None:
             mend='write: mode = "live"',
         )
     start_log(log_format, verbose=context.verbose)  # type: ignore[arg-type]
+    faulthandler.enable()  # systemd ends a loop that stalls with SIGABRT: the log then holds where it stood
     give_memory_back()
     service = Service(context.workspace(), settings, live=live)
     if once:
