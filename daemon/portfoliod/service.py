@@ -7,7 +7,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 
 import msgspec
 import structlog
@@ -20,6 +21,7 @@ from portfoliod.journal import Journal
 from portfoliod.logs import say_what_was_lost
 from portfoliod.model import Key
 from portfoliod.optimizer import Optimizer
+from portfoliod.outlets import Outlets, open_outlets
 from portfoliod.reconciler import Look, Reconciler, Standing
 from portfoliod.reconciler.connection import GO_LIVE, Connection
 from portfoliod.reconciler.desk import Desk
@@ -36,7 +38,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 STATUS_SECONDS = 1.0
 SIGN_OF_LIFE_SECONDS = 5.0
-NEED_RESTART = ("mode", "default_venue", "venues")
+NEED_RESTART = ("mode", "default_venue", "venues", "metrics", "notify")
 """Settings that a running daemon keeps."""
 IN_FLIGHT_SECONDS = 10.0
 """How long a stop waits for orders whose reply is on its way."""
@@ -60,31 +62,35 @@ class Service:
             JournalFailed: the journal cannot be used.
         """
         async with self._opened() as (desk, journal):
-            intake = desk.intake
-            reconciler = Reconciler(desk)
-            optimizer = Optimizer(self.settings, intake, journal)
-            watcher = Watcher(
-                intake,
-                journal,
-                changed=lambda source: _route(source, reconciler, optimizer),
-                switched=reconciler.note_switches,
-                retire_removed=self.settings.reconciler.on_removed == "close",
-            )
-            supervision = Supervision(reconciler, watcher)
-            self._listen(lambda fresh: _adopt(fresh, desk, optimizer, watcher))
-            reporter = Reporter(self.settings.mode, reconciler, intake)
-            log.info("daemon.started", version=__version__, root=str(self.workspace.root), mode=self.settings.mode)
-            _say_read_only(desk.connections)
-            await watcher.first_look()
-            intaking = asyncio.create_task(self._intaking(watcher, optimizer), name="intake")
-            trading = asyncio.create_task(self._trading(reconciler, reporter, supervision), name="trading")
-            optimizer.mailbox.put("start")
-            stop = asyncio.create_task(self._stop.wait(), name="stop")
-            await asyncio.wait({intaking, trading, stop}, return_when=asyncio.FIRST_COMPLETED)
-            await self._wind_down(intaking, trading, reconciler, reporter)
-            for task in (intaking, trading):
-                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                    raise error
+            with open_outlets(self.settings) as outlets:
+                await self._run(desk, journal, outlets)
+
+    async def _run(self, desk: Desk, journal: Journal, outlets: Outlets) -> None:
+        intake = desk.intake
+        reconciler = Reconciler(desk)
+        optimizer = Optimizer(self.settings, intake, journal)
+        watcher = Watcher(
+            intake,
+            journal,
+            changed=lambda source: _route(source, reconciler, optimizer),
+            switched=reconciler.note_switches,
+            retire_removed=self.settings.reconciler.on_removed == "close",
+        )
+        supervision = Supervision(reconciler, watcher)
+        self._listen(lambda fresh: _adopt(fresh, desk, optimizer, watcher))
+        reporter = Reporter(self.settings.mode, reconciler, intake)
+        log.info("daemon.started", version=__version__, root=str(self.workspace.root), mode=self.settings.mode)
+        _say_read_only(desk.connections)
+        await watcher.first_look()
+        intaking = asyncio.create_task(self._intaking(watcher, optimizer), name="intake")
+        trading = asyncio.create_task(self._trading(reconciler, reporter, supervision, outlets), name="trading")
+        optimizer.mailbox.put("start")
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        await asyncio.wait({intaking, trading, stop}, return_when=asyncio.FIRST_COMPLETED)
+        await self._wind_down(intaking, trading, reconciler, reporter)
+        for task in (intaking, trading):
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
     async def once(self) -> dict[Key, Look]:
         """Optimize if stats changed, reconcile until nothing is left to do, and return where each key stands.
@@ -123,10 +129,13 @@ class Service:
             tasks.create_task(watcher.run(), name="watcher")
             tasks.create_task(optimizer.run(), name="optimizer")
 
-    async def _trading(self, reconciler: Reconciler, reporter: Reporter, supervision: Supervision) -> None:
+    async def _trading(
+        self, reconciler: Reconciler, reporter: Reporter, supervision: Supervision, outlets: Outlets
+    ) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(reconciler.run(), name="reconciler")
-            tasks.create_task(self._report(reporter, supervision), name="status")
+            show = partial(outlets.show, reconciler=reconciler)
+            tasks.create_task(self._report(reporter, supervision, show), name="status")
             tasks.create_task(supervision.run(), name="supervision")
 
     async def _wind_down(
@@ -147,9 +156,9 @@ class Service:
         self._write_down(reporter)
         log.info("daemon.stopped", pid=os.getpid())
 
-    async def _report(self, reporter: Reporter, supervision: Supervision) -> None:
+    async def _report(self, reporter: Reporter, supervision: Supervision, show: Callable[..., Awaitable[None]]) -> None:
         """Write the status when something in it is new, and now and then as a sign of life."""
-        timeless, written = b"", 0.0
+        timeless, written, lag = b"", 0.0, 0.0
         while True:
             status = reporter.status(stopping=False)
             fresh = status.timeless()
@@ -158,7 +167,10 @@ class Service:
                 timeless, written = fresh, time.monotonic()
             supervision.tell(status)
             say_what_was_lost()
+            await show(status, lag=lag)
+            due = time.monotonic() + STATUS_SECONDS
             await asyncio.sleep(STATUS_SECONDS)
+            lag = time.monotonic() - due
 
     async def _write(self, status: Status) -> None:
         content = msgspec.json.format(msgspec.json.encode(status), indent=2)

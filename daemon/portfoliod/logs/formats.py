@@ -56,6 +56,11 @@ def say_what_was_lost() -> None:
         to.say_what_was_lost()
 
 
+def lost() -> int:
+    """Return how many entries journald did not take, since the start."""
+    return sum(to.lost_in_all for to in _journald)
+
+
 def _renderers(log_format: LogFormat) -> list[structlog.typing.Processor]:
     if log_format == "json":
         return [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.JSONRenderer()]

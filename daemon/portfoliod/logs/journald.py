@@ -90,6 +90,7 @@ class Journald:
     def __init__(self, address: str = SOCKET) -> None:
         self.lost = 0
         """Entries that journald did not take, and that nobody was told of yet."""
+        self.lost_in_all = 0
         self._address = address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
@@ -100,6 +101,7 @@ class Journald:
         self.say_what_was_lost()
         if not self._sent(datagram):
             self.lost += 1
+            self.lost_in_all += 1
 
     debug = info = warning = error = critical = exception = msg = send
 

@@ -52,6 +52,8 @@ class Connection:
         """Why what it says of its equity is not believed, while that is so."""
         self.equity: Decimal | None = None
         """What it said last, believed or not."""
+        self.positions_at: float | None = None
+        """When its positions were read last, on the monotonic clock."""
         self._reminded = -REMINDER_SECONDS
         self._paused_until = self._pause_said_until = 0.0
 

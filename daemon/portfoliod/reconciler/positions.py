@@ -111,6 +111,7 @@ class PositionReader:
     async def _snapshot(self, newer_than: float) -> Decimal:
         snapshot = await self._connection.venue.positions(newer_than)
         self._afresh = False
+        self._connection.positions_at = snapshot.at
         return snapshot.quantities.get(self.key.symbol, ZERO)
 
     async def _look_only(self, book: Book | None, *, ledger: bool) -> tuple[Decimal, Look | None]:

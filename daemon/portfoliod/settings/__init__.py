@@ -6,6 +6,7 @@ of a file's errors are told at once.
 
 from portfoliod.settings.decoding import read_table
 from portfoliod.settings.load import ALLOCATOR_GROUP, load_settings
+from portfoliod.settings.outlets import MetricsSettings, NotifySettings, Target
 from portfoliod.settings.tables import (
     NotNegative,
     OptimizerSettings,
@@ -19,12 +20,15 @@ from portfoliod.settings.tables import (
 
 __all__ = [
     "ALLOCATOR_GROUP",
+    "MetricsSettings",
     "NotNegative",
+    "NotifySettings",
     "OptimizerSettings",
     "Positive",
     "ReconcilerSettings",
     "RiskSettings",
     "Settings",
+    "Target",
     "limits",
     "load_settings",
     "read_table",

@@ -14,6 +14,8 @@ from portfoliod.settings.source import KEPT, LONGEST_SHOWN
 
 MOST_PROBLEMS = 50
 """To find the nearest known key takes a while, and nobody reads thousands of lines."""
+SECRET = {"notify.urls"}
+"""Keys whose values hold secrets."""
 Table = TypeVar("Table", bound=msgspec.Struct)
 
 
@@ -63,7 +65,8 @@ def _read_fields(
         try:
             values[name] = msgspec.convert(value, field_type)
         except msgspec.ValidationError as error:
-            problems.append(f"{place}: {repr(value)[:LONGEST_SHOWN]}: {_sentence(error)}")
+            shown = "(not shown)" if place in SECRET else repr(value)[:LONGEST_SHOWN]
+            problems.append(f"{place}: {shown}: {_sentence(error)}")
             continue
         if isinstance(value, float) and not math.isfinite(value):
             problems.append(f"{place}: {value!r}: expected a finite number")

@@ -10,6 +10,7 @@ import msgspec
 
 from portfoliod.planning import Thresholds
 from portfoliod.risk import Limits
+from portfoliod.settings.outlets import MetricsSettings, NotifySettings
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -80,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optimizer: OptimizerSettings = OptimizerSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
     risk: RiskSettings = RiskSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    notify: NotifySettings = NotifySettings()
     venues: Mapping[str, Mapping[str, object]] = {}
     """The table of each venue, which its driver reads (`read_table`)."""
 
