@@ -41,6 +41,7 @@ CANARIES = {
     "a file's secret": canary("a file's secret"),
     "a script's token": canary("a script's token"),
     "a proxy's password": canary("a proxy's password"),
+    "a notification's token": canary("a notification's token"),
 }
 """Every canary, by what a finding calls it."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.service.machine import Machine, NoMachine, boot
+from tests.service.machine import Machine, NoMachine, boot, fetch_promtool
 
 WANTED = "PORTFOLIOD_TEST_SERVICE"
 """Set by `make test-service`."""
@@ -19,6 +19,7 @@ def machine() -> Iterator[Machine]:
     """A booted machine with everything installed, and nothing started."""
     if not os.environ.get(WANTED):
         pytest.skip("make test-service runs it")
+    fetch_promtool()
     try:
         machine = boot()
     except NoMachine as error:

@@ -6,12 +6,14 @@ layer in memory over it. Root is needed, and debootstrap and systemd-nspawn, whi
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -158,6 +160,23 @@ def _root() -> Path:
     except subprocess.SubprocessError as error:
         raise NoMachine(f"the package cannot be installed: {_said(error)}") from error
     return root
+
+
+def fetch_promtool() -> None:
+    """Put the tool that checks alert rules into the cache, where it can be had and is not there yet."""
+    folder = CACHE / "promtool"
+    if folder.exists() or shutil.which("promtool") or shutil.which("apt-get") is None:
+        return
+    with tempfile.TemporaryDirectory() as temporary, contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            ["apt-get", "download", "-qq", "prometheus"],
+            check=True,
+            capture_output=True,
+            timeout=BUILD_SECONDS,
+            cwd=temporary,
+        )
+        (package,) = Path(temporary).glob("*.deb")
+        _do(["dpkg-deb", "--extract", str(package), str(folder)])
 
 
 def _require_tools() -> None:

@@ -1,0 +1,181 @@
+"""Targets of notifications that are down, slow or hang: nothing waits for them, and no secret of theirs is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from tests.harness.canaries import CANARIES, traces
+from tests.harness.daemon import PATIENCE, Daemon, run_command
+from tests.harness.workspace import Files
+from tests.tasks.evidence import QUICK, flat_market, until
+
+pytestmark = pytest.mark.slow
+TOKEN = CANARIES["a notification's token"]
+
+
+class Hook:
+    """A web hook on this machine that takes messages, or does what a service does on its bad days."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.tried = threading.Event()
+        self.behaviour = ""
+        self._go_on = threading.Event()
+        self._server: ThreadingHTTPServer | None = None
+        self.listen(0)
+        assert self._server is not None
+        self.port: int = self._server.server_port
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.recover()
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """Where it is, with what nobody else may know."""
+        return f"json://robot:{TOKEN[:20]}@127.0.0.1:{self.port}/hooks/{TOKEN[20:]}"
+
+    @property
+    def told(self) -> str:
+        """All messages that it took."""
+        return "\n".join(message["message"] for message in self.messages)
+
+    def listen(self, port: int) -> None:
+        """Be there."""
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                hook.tried.set()
+                if hook.behaviour:
+                    hook._go_on.wait(PATIENCE if hook.behaviour == "hangs" else 0.3)
+                if hook.behaviour == "refuses":
+                    self.send_error(403, f"not with {TOKEN}")
+                    return
+                hook.messages.append(json.loads(body))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        """Be gone."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def recover(self) -> None:
+        """Be well again."""
+        self.behaviour = ""
+        self._go_on.set()
+        if self._server is None:
+            self.listen(self.port)
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with Hook() as hook:
+        yield hook
+
+
+def notifying(files: Files, *urls: str, others: str = "") -> None:
+    """Write settings that send everything to some urls."""
+    table = f'[notify]\nurls = {json.dumps(urls)}\nlevel = "info"\nevery_seconds = 1\n{others}\n'
+    files.settings(QUICK + table + flat_market(files))
+    files.portfolio({"trend": 1.0})
+
+
+@pytest.mark.parametrize("behaviour", ["is down", "is slow", "hangs", "refuses"])
+def test_fault_45_the_target_of_notifications_does_not_take_them(files: Files, hook: Hook, behaviour: str) -> None:
+    """Orders go on as if there were none, the daemon stops in order, and what waited is told once it is well."""
+    notifying(files, hook.url)
+    hook.behaviour = behaviour.removeprefix("is ")
+    if hook.behaviour == "down":
+        hook.close()
+    with Daemon(files.root) as daemon:
+        daemon.wait_for("daemon.ready")
+        for position in (1.0, -1.0, 0.5):
+            since = daemon.mark()
+            files.state("trend", position)
+            daemon.wait_for("order.filled", since=since)
+        if behaviour != "is slow":
+            failed = daemon.wait_for("notify.failed")
+            assert failed["target"] == "1 (json)"
+            assert len(daemon.named("notify.failed")) == 1
+        run_command(files.root, "halt", "a look around")
+        daemon.wait_for("halt.tripped")
+        hook.recover()
+        until(lambda: hook.told, lambda told: "halt.tripped reason='a look around'" in told)
+        assert hook.told.count("order.filled") >= 1
+        assert daemon.terminate() == 0
+
+
+def test_fault_45_a_target_that_hangs_keeps_neither_another_nor_the_end_waiting(files: Files, hook: Hook) -> None:
+    with Hook() as other:
+        other.behaviour = "hangs"
+        notifying(files, other.url, hook.url)
+        with Daemon(files.root) as daemon:
+            files.state("trend", 1.0)
+            assert other.tried.wait(PATIENCE)
+            until(lambda: hook.told, lambda told: "order.filled venue=paper symbol=BTC/USDT:USDT side=buy" in told)
+            assert daemon.terminate() == 0
+        until(lambda: hook.told, lambda told: "daemon.stopped" in told)
+
+
+def test_each_target_hears_from_its_own_level_on_and_of_the_end_of_what_it_heard_of(files: Files, hook: Hook) -> None:
+    with Hook() as strict:
+        notifying(files, hook.url)
+        path = files.root / "config/portfoliod.toml"
+        urls = f'[{json.dumps(hook.url)}, {{url = {json.dumps(strict.url)}, level = "error"}}]'
+        path.write_text(path.read_text().replace(json.dumps((hook.url,)), urls))
+        with Daemon(files.root) as daemon:
+            files.state("trend", 1.0)
+            daemon.wait_for("order.filled")
+            run_command(files.root, "halt", "a look around")
+            daemon.wait_for("halt.tripped")
+            run_command(files.root, "resume")
+            daemon.wait_for("halt.cleared")
+            assert daemon.terminate() == 0
+        until(lambda: "daemon.stopped" in hook.told)
+        until(lambda: "halt.cleared" in strict.told)
+        assert "order.filled" in hook.told
+        assert "halt.tripped" in strict.told
+        assert "order.filled" not in strict.told
+        assert "cycle=" not in hook.told
+
+
+@pytest.mark.parametrize(
+    ("urls", "said"),
+    [
+        ('["nonsense://{token}"]', "not a url that apprise knows"),
+        ('["json//{token}"]', "not a url that apprise knows"),
+        ('"json://127.0.0.1/{token}"', "notify.urls: (not shown)"),
+        ('[{{url = "json://127.0.0.1/{token}", lvel = "info"}}]', "notify.urls: (not shown)"),
+        ('[{{url = "json://127.0.0.1/{token}", level = "loud"}}]', "notify.urls: (not shown)"),
+    ],
+)
+def test_a_url_that_does_not_fit_is_refused_and_not_shown(files: Files, urls: str, said: str) -> None:
+    files.settings(f"[notify]\nurls = {urls.format(token=TOKEN)}\n")
+    ended = run_command(files.root, "run")
+    assert ended.returncode == 78
+    assert said in ended.stderr
+    assert not traces(ended.stderr.encode())
