@@ -74,4 +74,4 @@ lock:             ## resolve the dependencies anew, with hashes, for every platf
 	rm -r $(VENV)-lock
 
 clean:            ## remove the virtual environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from portfoliod import __version__
 from portfoliod.errors import PortfoliodError, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +45,14 @@ class Context:
         return load_settings(self.workspace().settings_file)
 
 
+def _version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        from portfoliod.commands.version import report
+
+        click.echo(report())
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--root",
@@ -55,7 +62,14 @@ class Context:
     help="The workspace: strategies/, config/, var/. Default: $PORTFOLIOD_ROOT, else this folder.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log at debug level.")
-@click.version_option(__version__, prog_name="portfoliod")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version, and those of what it stands on, and exit.",
+)
 @click.pass_context
 def cli(context: click.Context, *, root: Path, verbose: bool) -> None:
     """A portfolio daemon for systematic traders: strategies in, optimized positions on the exchange out."""

@@ -56,6 +56,21 @@ def open_outlets(settings: Settings) -> Iterator[Outlets]:
         yield Outlets(metrics, notifications)
 
 
+def check_outlets(settings: Settings) -> None:
+    """Find out whether what the settings ask for could be opened, and open nothing.
+
+    Raises:
+        SettingsError: a library is not installed, or a url is none.
+    """
+    if settings.metrics.listen:
+        with _installed("prometheus-client", "metrics"):
+            import prometheus_client  # noqa: F401 - whether it can be imported is the question
+    if settings.notify.urls:
+        with _installed("apprise", "notify"):
+            from portfoliod.notifications import services
+        services(settings.notify)
+
+
 def _metrics(settings: Settings) -> Metrics | None:
     address = settings.metrics.listen
     if not address:

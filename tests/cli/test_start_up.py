@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -58,9 +59,13 @@ def test_each_command_has_help_and_makes_nothing_of_it(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_version_is_the_packages(tmp_path: Path) -> None:
+def test_version_is_the_packages_and_names_what_it_stands_on(tmp_path: Path) -> None:
     shown = run_command(tmp_path, "--version")
-    assert (shown.returncode, shown.stdout.split()[-1]) == (0, __version__)
+    first, *others = shown.stdout.splitlines()
+    assert (shown.returncode, first) == (0, f"portfoliod, version {__version__}")
+    named = {line.split()[0]: line.split()[1] for line in others}
+    assert {"python", "system", "sqlite", "ccxt", "numpy", "scipy", "watchfiles"} <= named.keys()
+    assert named["python"] == platform.python_version()
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("run", "--help"), ("optimize", "--help")])

@@ -124,9 +124,10 @@ def boot() -> Machine:
         init = _child(container.pid)
         if init is not None:
             machine = Machine(container, init)
-            state = machine.run("systemctl", "is-system-running", check=False).stdout.strip()
-            if state in {"running", "degraded"}:
-                return machine
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                state = machine.run("systemctl", "is-system-running", check=False).stdout.strip()
+                if state in {"running", "degraded"}:
+                    return machine
         time.sleep(0.05)
     container.kill()
     raise NoMachine(f"systemd does not boot in a container here: {(CACHE / 'boot.log').read_text()[-500:]}")
@@ -134,11 +135,10 @@ def boot() -> Machine:
 
 def _child(pid: int) -> int | None:
     """Return the container's first process, a child of nspawn, once it runs systemd."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in found:
-        with_name = Path(f"/proc/{child}/comm")
-        if with_name.exists() and with_name.read_text().strip() == "systemd":
-            return int(child)
+    with contextlib.suppress(OSError):  # gone meanwhile
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                return int(child)
     return None
 
 
@@ -222,7 +222,11 @@ def _install(root: Path) -> None:
         "--pipe",
         *("make", "-C", "/src", "install-service", "PYTHON=python3"),
     )
-    said, _ = container.communicate(timeout=BUILD_SECONDS)
+    try:
+        said, _ = container.communicate(timeout=BUILD_SECONDS)
+    except subprocess.TimeoutExpired:
+        container.kill()
+        raise
     if container.returncode != 0:
         raise subprocess.CalledProcessError(container.returncode, "make install-service", said)
 

@@ -16,8 +16,9 @@ from portfoliod.commands.accounts import Account, rewritten
 from portfoliod.credentials import Credentials, find_credentials, places, read_file, variable_prefix
 from portfoliod.errors import PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
-from portfoliod.journal import Journal
+from portfoliod.journal import LATEST, Journal, schema_of
 from portfoliod.model import ZERO, Problem
+from portfoliod.outlets import check_outlets
 from portfoliod.reconciler.connection import resolve
 from portfoliod.service import open_connections
 from portfoliod.settings import Settings, load_settings
@@ -59,6 +60,12 @@ def check_workspace(
     if settings is None:
         return report.findings()
     try:
+        check_outlets(settings)
+    except SettingsError as error:
+        report.refused(error)
+    try:
+        if workspace.journal_file.exists():
+            report.fine.append(_schema(workspace))
         intake = _read(workspace, settings)
         report.fine += _sentences(intake)
         accounts = _open(report, settings, environment)
@@ -126,6 +133,18 @@ def _look_at_permissions(report: _Report) -> None:
                 mend=f"chmod o-w {shlex.quote(str(path))}",
             )
             report.add(problem, exit_code=1)
+
+
+def _schema(workspace: Workspace) -> str:
+    """Return what a start of this version would do with the journal.
+
+    Raises:
+        JournalFailed: it cannot read it.
+    """
+    found, path = schema_of(workspace.journal_file), workspace.shown(workspace.journal_file)
+    if found < LATEST:
+        return f"journal: schema {found}; a start brings it to {LATEST}, and leaves a copy in {path}.v{found}"
+    return f"journal: schema {found}, this version's"
 
 
 def _read(workspace: Workspace, settings: Settings) -> Intake:

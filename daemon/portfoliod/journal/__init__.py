@@ -2,6 +2,7 @@
 
 from portfoliod.journal.journal import CONFIRMED, HIGH_WATER, Journal
 from portfoliod.journal.outside import change
+from portfoliod.journal.schema import LATEST, schema_of
 from portfoliod.journal.store import Document, Retirement, Store
 
-__all__ = ["CONFIRMED", "HIGH_WATER", "Document", "Journal", "Retirement", "Store", "change"]
+__all__ = ["CONFIRMED", "HIGH_WATER", "LATEST", "Document", "Journal", "Retirement", "Store", "change", "schema_of"]

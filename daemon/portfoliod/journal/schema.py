@@ -86,6 +86,7 @@ ALTER TABLE intents ADD COLUMN cycle TEXT NOT NULL DEFAULT '';
 
 MIGRATIONS = (VERSION_1, VERSION_2, VERSION_3)
 """The script that leads to each version, from the one before it."""
+LATEST = len(MIGRATIONS)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -105,23 +106,46 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             raise _failed(path, "the file is empty", mend)
         connection = _open(path, read_only=read_only)
         try:
-            _bring_up_to_date(connection, path, read_only=read_only)
+            return _brought_up_to_date(connection, path, read_only=read_only)
         except BaseException:
             connection.close()
             raise
-        return connection
 
 
-def _bring_up_to_date(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+def schema_of(path: Path) -> int:
+    """Return the version of the schema that a journal was written with.
+
+    Raises:
+        JournalFailed: it cannot be opened, or is torn.
+    """
+    with reading(path), contextlib.closing(_open(path, read_only=True)) as connection:
+        return _version(connection)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _brought_up_to_date(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Return a connection to a journal of the latest schema: this one, or to a copy where it may not be written."""
+    version = _version(connection)
     if version == 0:
         raise _failed(path, "a database without portfoliod's tables", "restore it from a backup")
-    if version > len(MIGRATIONS):
-        found = f"schema {version}; this version knows {len(MIGRATIONS)}"
+    if version > LATEST:
+        found = f"schema {version}; this version knows {LATEST}"
         raise _failed(path, found, "start the newer portfoliod that wrote it")
-    if version < len(MIGRATIONS) and not read_only:
-        _back_up(connection, path.with_name(f"{path.name}.v{version}"))
-        _migrate(connection, version)
+    if version == LATEST:
+        return connection
+    if read_only:
+        copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        connection.backup(copy)
+        connection.close()
+        _migrate(copy, version)
+        return copy
+    _back_up(connection, path.with_name(f"{path.name}.v{version}"))
+    _migrate(connection, version)
+    return connection
 
 
 @contextlib.contextmanager

@@ -38,22 +38,17 @@ class Notifications:
         Raises:
             SettingsError: a url is none that apprise knows.
         """
-        targets = [Target(one) if isinstance(one, str) else one for one in settings.urls]
-        words = _LastWords()
-        logger = logging.getLogger("apprise")
-        logger.addHandler(words)
-        logger.propagate = False
-        services = [_service(target.url, number) for number, target in enumerate(targets)]
+        found = services(settings)
         self._outboxes = [
             Outbox(
                 f"{number + 1} ({_schema(target.url)})",
                 target.level or settings.level,
                 settings.every_seconds,
-                _Sender(service, words),
+                _Sender(service),
             )
-            for number, (target, service) in enumerate(zip(targets, services, strict=True))
+            for number, (target, service) in enumerate(found)
         ]
-        for target, service in zip(targets, services, strict=True):
+        for target, service in found:
             _conceal(target.url, service)
         self._daily = settings.daily
         self._summed_up = time.time()
@@ -86,15 +81,14 @@ class Notifications:
 class _Sender:
     """Sends by one service of apprise, and says why that failed."""
 
-    def __init__(self, service: NotifyBase, words: _LastWords) -> None:
+    def __init__(self, service: NotifyBase) -> None:
         self._service = service
-        self._words = words
 
     def __call__(self, title: str, text: str) -> str:
-        self._words.forget()
+        _words.forget()
         if self._service.notify(title=title, body=text):
             return ""
-        return self._words.last() or "the service did not take it"
+        return _words.last() or "the service did not take it"
 
 
 class _LastWords(logging.Handler):
@@ -112,6 +106,21 @@ class _LastWords(logging.Handler):
 
     def last(self) -> str:
         return getattr(self._said, "last", "")
+
+
+_words = _LastWords()
+logging.getLogger("apprise").addHandler(_words)
+logging.getLogger("apprise").propagate = False  # it quotes urls
+
+
+def services(settings: NotifySettings) -> list[tuple[Target, NotifyBase]]:
+    """Return each target with the service of apprise that sends there; nothing is sent.
+
+    Raises:
+        SettingsError: a url is none that apprise knows.
+    """
+    targets = [Target(one) if isinstance(one, str) else one for one in settings.urls]
+    return [(target, _service(target.url, number)) for number, target in enumerate(targets)]
 
 
 def _service(url: str, number: int) -> NotifyBase:
