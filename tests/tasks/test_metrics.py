@@ -102,6 +102,12 @@ def test_alert_rules_and_dashboard_ask_for_metrics_that_there_are(traded: tuple[
     json.loads(DASHBOARD.read_text())
 
 
+def test_the_handbook_says_what_each_alert_asks_for() -> None:
+    alerts = re.findall(r"alert: (\w+)", RULES.read_text())
+    handbook = (SOURCE / "docs/operations.md").read_text()
+    assert re.findall(r"^\| `(Portfoliod\w+)` \|", handbook, re.MULTILINE) == alerts
+
+
 @pytest.mark.slow
 @needs_promtool
 def test_prometheus_itself_finds_nothing_wrong_with_the_page_and_the_rules(traded: tuple[Daemon, str]) -> None:
