@@ -17,7 +17,7 @@ from portfoliod.errors import SettingsError
 from portfoliod.logs import Event, conceal, listen
 from portfoliod.notifications.messages import SUMMARY
 from portfoliod.notifications.outbox import Outbox
-from portfoliod.settings import NotifySettings, Target
+from portfoliod.settings import NotifySettings, NotifyTarget
 from portfoliod.status import Status, sentence
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -113,13 +113,13 @@ logging.getLogger("apprise").addHandler(_words)
 logging.getLogger("apprise").propagate = False  # it quotes urls
 
 
-def services(settings: NotifySettings) -> list[tuple[Target, NotifyBase]]:
+def services(settings: NotifySettings) -> list[tuple[NotifyTarget, NotifyBase]]:
     """Return each target with the service of apprise that sends there; nothing is sent.
 
     Raises:
         SettingsError: a url is none that apprise knows.
     """
-    targets = [Target(one) if isinstance(one, str) else one for one in settings.urls]
+    targets = [NotifyTarget(one) if isinstance(one, str) else one for one in settings.urls]
     return [(target, _service(target.url, number)) for number, target in enumerate(targets)]
 
 

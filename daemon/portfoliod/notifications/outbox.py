@@ -36,7 +36,8 @@ class Outbox:
         self._every = every_seconds
         self._send = send
         self._queue: SimpleQueue[Event] = SimpleQueue()
-        self._lost = 0
+        self._lost = self._lost_told = 0
+        """The first is counted by those who put, the second by the thread."""
         self._failures = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"notify {name}", daemon=True)
@@ -89,7 +90,7 @@ class Outbox:
 
     def _told(self, events: list[Event]) -> bool:
         """Send one message, and return whether it was taken."""
-        lost = self._lost
+        lost = self._lost - self._lost_told
         title, text = message(events, lost)
         try:
             failure = self._send(title, redacted(text))
@@ -101,7 +102,7 @@ class Outbox:
                 kept = f"at most {MOST_WAITING} messages wait; what comes after those is lost"
                 log.warning("notify.failed", target=self.name, error=failure, kept=kept)
             return False
-        self._lost -= lost
+        self._lost_told += lost
         if self._failures or lost:
             log.warning("notify.recovered", target=self.name, lost=lost)
         self._failures = 0

@@ -6,7 +6,7 @@ of a file's errors are told at once.
 
 from portfoliod.settings.decoding import read_table
 from portfoliod.settings.load import ALLOCATOR_GROUP, load_settings
-from portfoliod.settings.outlets import MetricsSettings, NotifySettings, Target
+from portfoliod.settings.outlets import MetricsSettings, NotifySettings, NotifyTarget
 from portfoliod.settings.tables import (
     NotNegative,
     OptimizerSettings,
@@ -23,12 +23,12 @@ __all__ = [
     "MetricsSettings",
     "NotNegative",
     "NotifySettings",
+    "NotifyTarget",
     "OptimizerSettings",
     "Positive",
     "ReconcilerSettings",
     "RiskSettings",
     "Settings",
-    "Target",
     "limits",
     "load_settings",
     "read_table",

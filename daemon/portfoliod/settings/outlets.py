@@ -11,7 +11,7 @@ Level = Literal["info", "warning", "error"]
 Daily = Annotated[str, msgspec.Meta(pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
-class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NotifyTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One of `[notify] urls` that has a level of its own."""
 
     url: str
@@ -21,7 +21,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[notify]: messages to people, as apprise sends them. A url holds a secret, and is shown nowhere."""
 
-    urls: tuple[str | Target, ...] = ()
+    urls: tuple[str | NotifyTarget, ...] = ()
     level: Level = "warning"
     """Of those that have none of their own. info: fills too. warning: what may ask for a person. error: what does."""
     every_seconds: Annotated[float, msgspec.Meta(ge=1)] = 30.0
