@@ -132,10 +132,10 @@ class Reporter:
 def sentence(status: Status) -> str:
     """Return how the daemon is, in one line: what it does, where the markets stand, what asks for a person."""
     counts = Counter(str(market.status).replace("_", " ") for market in status.markets)
-    markets = ", ".join(f"{number} {standing}" for standing, number in sorted(counts.items())) or "no markets yet"
+    markets = ", ".join(f"{number} {standing}" for standing, number in sorted(counts.items()))
     away = [name for name, venue in status.venues.items() if venue.problem is not None]
     parts = [f"{status.state}: {status.halt_reason}" if status.halt_reason else f"{status.state}, {status.mode}"]
-    parts.append(f"markets: {markets}")
+    parts.append(f"markets: {markets}" if markets else "no markets yet")
     if away:
         parts.append(f"not well: {', '.join(away)}")
     if status.problems:

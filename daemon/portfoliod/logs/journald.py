@@ -14,6 +14,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 SOCKET = "/run/systemd/journal/socket"
@@ -58,9 +59,16 @@ def _fields(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in event.items():
         if name == "level":
             continue
-        field = RENAMED.get(name) or NOT_IN_A_NAME.sub("_", name.upper()).lstrip("_0123456789")[:LONGEST_NAME]
+        field = _named(name)
         for text in _values(name, value):
-            yield field or "FIELD", text
+            yield field, text
+
+
+@lru_cache(512)
+def _named(name: str) -> str:
+    """Return what journald may call a field."""
+    field = NOT_IN_A_NAME.sub("_", name.upper()).lstrip("_0123456789")[:LONGEST_NAME]
+    return RENAMED.get(name) or field or "FIELD"
 
 
 def _values(name: str, value: object) -> list[str]:
