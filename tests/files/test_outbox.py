@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 
+from portfoliod.logs import redaction, start_log
+from portfoliod.notifications import Notifications
 from portfoliod.notifications.messages import MOST_LINES, message, rank
 from portfoliod.notifications.notifications import _last
 from portfoliod.notifications.outbox import KEPT_FOR_ERRORS, MOST_WAITING, Outbox
+from portfoliod.settings import NotifySettings, NotifyTarget
+from portfoliod.status import Status, VenueStatus
 from tests.harness.daemon import PATIENCE
+from tests.harness.hook import Hook
+
+STATUS = Status(
+    version="0",
+    state="running",
+    mode="paper",
+    pid=1,
+    started_at=None,
+    updated_at="",
+    account_value=10_000,
+    leverage=1,
+    weights={"trend": 0.6, "carry": 0.0},
+    strategies={},
+    venues={"paper": VenueStatus("paper", True, "10012.50", None, None)},
+    markets=[],
+    problems=[],
+)
 
 
 class Receiver:
@@ -100,6 +125,30 @@ def test_a_message_is_as_long_as_a_person_reads() -> None:
     assert title.endswith(": order.filled and 99 more")
     assert len(text.splitlines()) == MOST_LINES + 1
     assert text.endswith("and 60 more: journalctl -u portfoliod")
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # one of apprise's plug-ins imports it
+def test_once_a_day_everybody_hears_how_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, whatever the level, when the clock shows the time: with what the accounts are worth and what was filled."""
+    now = [86_400 * 20_000 + 3600 * 7 - 5.0]
+    monkeypatch.setattr("portfoliod.notifications.notifications.time", SimpleNamespace(time=lambda: now[0]))
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with Hook() as hook:
+        urls = (NotifyTarget(hook.url, "error"),)
+        start_log("json", verbose=False)
+        notifications = Notifications(NotifySettings(urls=urls, every_seconds=1, daily="07:00"))
+        try:
+            structlog.get_logger().info("order.filled", venue="paper")
+            for seconds in (0, 10, 10, 3600):
+                now[0] += seconds
+                notifications.note(STATUS)
+        finally:
+            notifications.close()
+            redaction._redactions.clear()
+            structlog.reset_defaults()
+    facts = "status='running, paper; no markets yet' equity='paper 10012.50' fills=1 weights='trend 0.6'"
+    assert hook.told == f"portfolio.summed_up {facts}"
 
 
 @pytest.mark.parametrize(("now", "expected"), [(86_400 + 3600 * 8, 86_400 + 3600 * 7), (86_400 + 60, 3600 * 7)])
