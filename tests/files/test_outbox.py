@@ -60,6 +60,12 @@ def event(name: str, level: str = "warning", **fields: Any) -> dict[str, Any]:
     return {"event": name, "level": level, **fields}
 
 
+def finish(outbox: Outbox) -> None:
+    """Let it send what waits."""
+    outbox.end()
+    outbox.join(time.monotonic() + PATIENCE)
+
+
 def test_while_a_target_hangs_at_most_so_many_wait_and_errors_have_places_of_their_own() -> None:
     """Whoever puts does not wait; how many were lost is told with the next message."""
     receiver = Receiver()
@@ -71,7 +77,7 @@ def test_while_a_target_hangs_at_most_so_many_wait_and_errors_have_places_of_the
     for number in range(KEPT_FOR_ERRORS + 5):
         outbox.put(event("symbol.locked", "error", number=number))
     receiver.go_on.set()
-    outbox.close()
+    finish(outbox)
     told = "\n".join(receiver.texts)
     assert receiver.texts[0] == "the.first"
     assert "55 others could not be told" in told
@@ -84,7 +90,7 @@ def test_what_comes_together_is_one_message_and_what_is_the_same_one_line() -> N
     for _ in range(3):
         outbox.put(event("venue.unreachable", venue="main", cycle="3f2a"))
     outbox.put(event("symbol.locked", "error", symbol="BTC/USDT:USDT"))
-    outbox.close()
+    finish(outbox)
     assert receiver.texts == ["venue.unreachable venue=main (3 times)\nsymbol.locked symbol=BTC/USDT:USDT"]
 
 
@@ -97,7 +103,7 @@ def test_messages_keep_their_distance() -> None:
     receiver.called.clear()
     outbox.put(event("the.second"))
     assert receiver.called.wait(PATIENCE)
-    outbox.close()
+    finish(outbox)
     first, second = receiver.at
     assert second - first >= 1.4
 
@@ -131,7 +137,9 @@ def test_a_message_is_as_long_as_a_person_reads() -> None:
 def test_once_a_day_everybody_hears_how_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, whatever the level, when the clock shows the time: with what the accounts are worth and what was filled."""
     now = [86_400 * 20_000 + 3600 * 7 - 5.0]
-    monkeypatch.setattr("portfoliod.notifications.notifications.time", SimpleNamespace(time=lambda: now[0]))
+    monkeypatch.setattr(
+        "portfoliod.notifications.notifications.time", SimpleNamespace(time=lambda: now[0], monotonic=time.monotonic)
+    )
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with Hook() as hook:

@@ -22,6 +22,8 @@ from portfoliod.status import Status, sentence
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+LAST_SECONDS = 2.0
+"""How long the end of the process waits for the last messages."""
 SCHEMA = re.compile(r"([A-Za-z0-9+.-]{1,20})://")
 IN_A_URL = re.compile(r"[/?&=@,;#]+")
 WORD = re.compile(r"[a-z]{1,20}|[a-z0-9-]{1,20}(\.[a-z0-9-]{1,20})+(:\d{1,5})?|localhost:\d{1,5}")
@@ -69,7 +71,10 @@ class Notifications:
         """Send what waits, if that takes no longer than a moment, and end."""
         self._stop_listening()
         for outbox in self._outboxes:
-            outbox.close()
+            outbox.end()
+        deadline = time.monotonic() + LAST_SECONDS
+        for outbox in self._outboxes:
+            outbox.join(deadline)
 
     def _hear(self, event: Event) -> None:
         if event["event"] == "order.filled":

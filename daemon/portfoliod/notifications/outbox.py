@@ -20,8 +20,6 @@ KEPT_FOR_ERRORS = 100
 GATHER_SECONDS = 1.0
 """What comes within so short a time of the first is one message with it."""
 LONGEST_PAUSE = 900.0
-LAST_SECONDS = 2.0
-"""How long the end of the process waits for the last message."""
 Send = Callable[[str, str], str]
 """Sends a title and a text, and returns why that failed, or an empty string."""
 
@@ -53,11 +51,14 @@ class Outbox:
         else:
             self._queue.put(event)
 
-    def close(self) -> None:
-        """Send what waits, if that takes no longer than a moment, and end."""
+    def end(self) -> None:
+        """Send what waits now, and nothing after that."""
         self._closing.set()
         self._queue.put(_END)
-        self._thread.join(LAST_SECONDS)
+
+    def join(self, deadline: float) -> None:
+        """Wait until the last message was sent, at most until a moment of the monotonic clock."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         not_before = 0.0
