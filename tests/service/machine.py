@@ -167,6 +167,7 @@ def fetch_promtool() -> None:
     folder = CACHE / "promtool"
     if folder.exists() or shutil.which("promtool") or shutil.which("apt-get") is None:
         return
+    CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, contextlib.suppress(OSError, subprocess.SubprocessError):
         subprocess.run(
             ["apt-get", "download", "-qq", "prometheus"],
