@@ -2,6 +2,8 @@
 VENV    ?= .venv
 PYTHON  ?= python3
 BIN     := $(VENV)/bin
+# Where install-service puts the daemon.
+PREFIX  ?= /opt/portfoliod
 READY   := $(VENV)/.ready
 # Most tests wait for a process or a socket: two a core.
 WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
@@ -52,8 +54,6 @@ simulate: $(READY) ## 10,000 simulated hours; HOURS=n, or one run: SEED=n
 
 soak: $(READY)    ## the daemon with 200 strategies and a faulty exchange: MINUTES=n
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),20)
-
-PREFIX  ?= /opt/portfoliod
 
 install-service:  ## as root: the daemon into PREFIX, its users, its units; start it with systemctl
 	$(PYTHON) -m venv $(PREFIX)
