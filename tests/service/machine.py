@@ -30,6 +30,7 @@ SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
 """The release whose Python takes the same wheels as the one that runs the tests."""
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,procps,make,python3,python3-venv"
 TOOLS = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "nsenter": "util-linux"}
+ALONE = ("unshare", "--mount", "--propagation", "private")
 BUILD_SECONDS = 240.0
 
 
@@ -237,7 +238,8 @@ def _nspawn(root: Path, *arguments: str, told: IO[bytes] | int = subprocess.PIPE
     script = 'mount -t tmpfs tmpfs /run && exec systemd-nspawn "$@"'
     fixed = ("--quiet", "--directory", str(root), "--register=no", "--keep-unit", "--private-network")
     return subprocess.Popen(
-        ["unshare", "-m", "--propagation", "private", "bash", "-c", script, "bash", *fixed, *arguments],
+        # It must not outlive these tests, whatever ends them.
+        ["setpriv", "--pdeathsig", "KILL", *ALONE, "bash", "-c", script, "bash", *fixed, *arguments],
         env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
         stdin=subprocess.DEVNULL,
         stdout=told,

@@ -117,7 +117,7 @@ class Reconciler:
         return [name for name, connection in self.desk.connections.items() if not self._looked_at(name, connection)]
 
     def _looked_at(self, venue: str, connection: Connection) -> bool:
-        if connection.problems:
+        if connection.problem is not None or connection.stopped is not None:
             return True
         looked = all(worker.looks > 0 for key, worker in self.workers.items() if key.venue == venue)
         return venue in self._decided_on and looked
