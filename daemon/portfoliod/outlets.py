@@ -32,13 +32,17 @@ class Outlets:
         self._notifications = notifications
 
     async def show(self, status: Status, reconciler: Reconciler, lag: float) -> None:
-        """Pass on how the daemon is, and how many seconds late the loop was."""
-        if self._notifications is not None:
-            self._notifications.note(status)
-        if self._metrics is not None:
-            from portfoliod.metrics import figures
+        """Pass on how the daemon is, and how many seconds late the loop was; a mistake in that ends nothing else."""
+        try:
+            if self._notifications is not None:
+                self._notifications.note(status)
+            if self._metrics is not None:
+                from portfoliod.metrics import figures
 
-            await asyncio.to_thread(self._metrics.show, figures(status, reconciler), lag)
+                await asyncio.to_thread(self._metrics.show, figures(status, reconciler), lag)
+        except Exception:
+            self._metrics = self._notifications = None
+            log.exception("metrics.failed", kept="trading; figures stay as they are until a restart")
 
 
 @contextlib.contextmanager
@@ -49,10 +53,12 @@ def open_outlets(settings: Settings) -> Iterator[Outlets]:
         SettingsError: a library is not installed, or a url is none.
     """
     with contextlib.ExitStack() as opened:
-        metrics, notifications = _metrics(settings), _notifications(settings)
-        for outlet in (metrics, notifications):
-            if outlet is not None:
-                opened.callback(outlet.close)
+        notifications = _notifications(settings)
+        if notifications is not None:
+            opened.callback(notifications.close)
+        metrics = _metrics(settings)
+        if metrics is not None:
+            opened.callback(metrics.close)
         yield Outlets(metrics, notifications)
 
 

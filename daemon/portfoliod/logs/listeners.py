@@ -5,6 +5,7 @@ A listener runs where the event happened, on the way of an order too: it may do 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,5 +27,6 @@ def listen(listener: Listener) -> Callable[[], None]:
 def tell_listeners(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Pass an event on (a structlog processor)."""
     for listener in _listeners:
-        listener(dict(event))
+        with contextlib.suppress(Exception):  # an order does not fail because somebody who counts does
+            listener(dict(event))
     return event
