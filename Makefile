@@ -33,7 +33,7 @@ test-fast: $(READY) ## what one runs while working: under a minute
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow and not service"
 
 test-service: $(READY) ## the units on a real systemd, in a container: as root; says so where it cannot
-	PORTFOLIOD_TEST_SERVICE=1 $(BIN)/pytest -v -m service tests/service
+	PORTFOLIOD_TEST_SERVICE=1 $(BIN)/pytest -v -rP -m service tests/service
 	$(BIN)/pytest -q tests/tasks/test_metrics.py -k "prometheus or alerts"
 
 lint: $(READY)    ## ruff, mypy --strict, import contracts

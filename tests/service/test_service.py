@@ -22,6 +22,8 @@ UNIT = "portfoliod.service"
 STRATEGY = "btc_trend_24h"
 WATCHDOG_SECONDS = 3
 IDLE_SECONDS = 60.0
+GRACE_SECONDS = 3.0
+"""For a machine that is busy with other things."""
 BROKER = """
 import ctypes
 import json
@@ -252,15 +254,17 @@ def test_the_hardening_denies_what_no_daemon_needs(machine: Machine, instance: W
 
 
 def test_a_loop_that_stalls_is_ended_and_started_again(machine: Machine, instance: Workspace) -> None:
-    """Within WatchdogSec and two seconds, and the log says where it stood."""
+    """Within WatchdogSec and two seconds of its last sign of life, and the log says where it stood."""
     unit = "portfoliod@two"
     pid = machine.show(unit, "MainPID")
     orders = len(machine.events(unit, "order.sent"))
     stalled = time.monotonic()
     machine.run("touch", f"{instance.root}/config/stall")
-    machine.until(lambda: machine.show(unit, "MainPID"), lambda now: now != pid)
+    machine.until(lambda: machine.show(unit, "MainPID"), lambda now: now not in {pid, "0"})
     machine.run("rm", f"{instance.root}/config/stall")
-    assert time.monotonic() - stalled < WATCHDOG_SECONDS + 2 + 1  # it stalls at its next look, a second later at most
+    began = int(machine.show(unit, "ExecMainStartTimestampMonotonic")) / 1e6 - stalled
+    print(f"from a stall to the start of another process, with WatchdogSec={WATCHDOG_SECONDS}: {began:.2f} s")
+    assert 0 < began < WATCHDOG_SECONDS + 2 + GRACE_SECONDS
     until_ready_again(machine, unit, pid)
     assert machine.show(unit, "NRestarts") == "1"
     assert any("get_positions" in entry["MESSAGE"] for entry in machine.journal(unit) if "MESSAGE" in entry)
@@ -268,7 +272,7 @@ def test_a_loop_that_stalls_is_ended_and_started_again(machine: Machine, instanc
     machine.run("systemctl", "stop", unit)
 
 
-def test_fifty_strategies_are_ready_again_within_seconds_of_a_kill(machine: Machine, record_property: Any) -> None:
+def test_fifty_strategies_are_ready_again_within_seconds_of_a_kill(machine: Machine) -> None:
     unit = "portfoliod@fifty"
     workspace = Workspace(machine, f"{HOME}/fifty")
     source = f"{workspace.root}/strategies/s0"
@@ -285,8 +289,7 @@ def test_fifty_strategies_are_ready_again_within_seconds_of_a_kill(machine: Mach
     until_ready_again(machine, unit, pid)
     seconds = seconds_until_ready(machine, unit, killed)
     print(f"from SIGKILL to READY with 50 strategies: {seconds:.2f} s")
-    record_property("seconds", seconds)
-    assert 0 < seconds < 6  # 3 s on a machine that has nothing else to do
+    assert 0 < seconds < 3 + GRACE_SECONDS
     machine.run("systemctl", "stop", unit)
 
 
