@@ -21,19 +21,25 @@ NOTIFY_SECONDS = 0.05
 """A supervisor that does not read what it is told may not hold the daemon for longer."""
 
 
-def notify(message: str) -> None:
-    """Tell systemd something (sd_notify); nothing happens where it does not listen, or does not keep up."""
+def notify(message: str, *, wait: float = NOTIFY_SECONDS) -> bool:
+    """Tell systemd something (sd_notify), and return whether it can know of it; always, where it does not listen.
+
+    Args:
+        message: what.
+        wait: how many seconds a supervisor that does not keep up may take.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
-        return
+        return True
     if address.startswith("@"):
         address = f"\0{address[1:]}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
-        peer.settimeout(NOTIFY_SECONDS)
+        peer.settimeout(wait)
         try:
             peer.sendto(message.encode(), address)
         except OSError:
-            return
+            return False
+    return True
 
 
 def give_memory_back() -> None:

@@ -35,11 +35,10 @@ class Supervision:
         await self._feed_watchdog()
 
     def tell(self, status: Status) -> None:
-        """Tell how it is, in the sentence that `portfoliod status` prints, where that is new."""
+        """Tell how it is, in the sentence that `portfoliod status` prints, until its last one is told."""
         fresh = sentence(status)
-        if fresh != self._sentence:
+        if fresh != self._sentence and notify(f"STATUS={fresh}", wait=0):
             self._sentence = fresh
-            notify(f"STATUS={fresh}")
 
     async def _say_ready(self) -> None:
         """Wait until every venue was looked at, or could not be, and say so; not longer than is sensible."""
@@ -53,7 +52,8 @@ class Supervision:
             log.warning("daemon.ready", seconds=seconds, not_looked_at=", ".join(missing), kept="they are waited for")
         else:
             log.info("daemon.ready", seconds=seconds)
-        notify("READY=1")
+        while not notify("READY=1", wait=0):  # noqa: ASYNC110 - nothing tells when there is room
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _feed_watchdog(self) -> None:
         """Tell that this loop turns, as long as the watcher scans and the reconciler resyncs."""

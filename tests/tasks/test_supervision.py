@@ -66,7 +66,9 @@ def test_a_venue_that_does_not_answer_is_said_and_does_not_keep_it_from_being_re
     slow_venue(files, timeout=0.5)
     with Systemd("path") as systemd, Daemon(files.root, environment=systemd.environment) as daemon:
         assert systemd.hear() == "READY=1"
-        assert daemon.named("venue.unreachable", venue="mine")
+        daemon.wait_for("daemon.ready")
+        told = [event["event"] for event in daemon.events]
+        assert told.index("venue.unreachable") < told.index("daemon.ready")
         until(lambda: [message for message in systemd.heard() + systemd.statuses if "not well: mine" in message])
         (files.root / "config/silent").unlink()
 
