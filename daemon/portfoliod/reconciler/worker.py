@@ -316,7 +316,7 @@ class Worker:
             at=at,
             reason=leg.reason,
             part=part,
-            cycle=decision.cycle,
+            cycle="" if self._desk.halt.flattening() else decision.cycle,  # then a person is the cause
         )
         self.last = Look(Standing.WORKING, leg.reason)
         status = await self._orders.send(number, intent, lambda: self._obsolete(leg, decision, version))
