@@ -1,8 +1,10 @@
 """Weights and leverage from daily returns: pure functions, the same inputs give the same bits."""
 
-from portfoliod.allocation.outcome import ALLOCATORS, Allocation, Allocator, allocate, allocator, inputs_hash
+from portfoliod.allocation.allocators import ALLOCATORS, Allocator, allocator
+from portfoliod.allocation.outcome import Allocation, allocate, inputs_hash
 from portfoliod.allocation.rules import Rules
 from portfoliod.allocation.slope_std import Optimum, optimum, score
+from portfoliod.allocation.weighing import Weighed, weigh
 from portfoliod.allocation.window import Window, window
 
 __all__ = [
@@ -11,11 +13,13 @@ __all__ = [
     "Allocator",
     "Optimum",
     "Rules",
+    "Weighed",
     "Window",
     "allocate",
     "allocator",
     "inputs_hash",
     "optimum",
     "score",
+    "weigh",
     "window",
 ]
