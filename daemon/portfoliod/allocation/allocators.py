@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from portfoliod.allocation.arrays import Floats
+from portfoliod.allocation.optimal import min_variance
 from portfoliod.allocation.others import equal, hrp, inverse_vol
 from portfoliod.allocation.rules import Rules
 from portfoliod.allocation.slope_std import slope_std
@@ -17,7 +18,14 @@ from portfoliod.errors import AllocationError
 Allocator: TypeAlias = Callable[[Floats, Rules], Floats]
 """(returns T x N, rules) -> N weights, >= 0, sum 1; all zero: nothing is worth holding."""
 
-ALLOCATORS: Mapping[str, Allocator] = {"slope_std": slope_std, "equal": equal, "inverse_vol": inverse_vol, "hrp": hrp}
+ALLOCATORS: Mapping[str, Allocator] = {
+    "slope_std": slope_std,
+    "min_variance": min_variance,
+    "equal": equal,
+    "inverse_vol": inverse_vol,
+    "hrp": hrp,
+}
+"""Under `weigh` all of them keep every limit of the rules; called by themselves, the optimizing ones keep the cap."""
 
 SUM_TOLERANCE = 1e-6
 _SHOWN = 8

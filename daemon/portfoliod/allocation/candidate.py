@@ -10,6 +10,12 @@ from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.nonnegative import RISKLESS, Mix, Solution
 from portfoliod.errors import AllocationError
 
+ENOUGH = 1e-9
+"""A larger certified gap is tried again by scipy."""
+
+EDGE = 1e-12
+"""A slope below this share of its risk is rounding, not an edge."""
+
 Solver: TypeAlias = Callable[[Floats, Floats, Mix], Solution]
 """(k x T unit rows, k slopes, a mix to start from) -> the optimal mix of the rows, and its path."""
 

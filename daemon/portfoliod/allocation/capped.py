@@ -1,9 +1,9 @@
-"""The mix of strategies with the best slope/std ratio when none may have more than `max_weight`.
+"""The mix with the best ratio among the allowed ones (`allowed`).
 
-Every allowed portfolio is a non-negative mix of corners of the capped simplex: as many strategies as fit at the cap,
-the rest on one more. So this is again the problem of `nonnegative`, with portfolios in the place of strategies. The
-corner with the steepest gain, found by sorting, joins the mix until none improves it. That makes the search exact. What
-makes it short: the best portfolio with the same strategies at the cap takes over when it is better.
+Every allowed mix is a non-negative mix of corners of the allowed set. So this is again the problem of `nonnegative`,
+with portfolios in the place of strategies. The corner with the steepest gain joins the mix until none improves it. That
+makes the search exact. What makes it short: the best mix with the same members at their limits takes over when it is
+better (`face`).
 """
 
 from __future__ import annotations
@@ -13,125 +13,124 @@ from typing import NamedTuple
 
 import numpy as np
 
+from portfoliod.allocation.allowed import Allowed, Problem, fill
 from portfoliod.allocation.arrays import Floats
-from portfoliod.allocation.candidate import Candidate, Riskless, Solver, ratio_of
+from portfoliod.allocation.candidate import Candidate, Riskless, ratio_of
+from portfoliod.allocation.face import Face, best_on_face
 from portfoliod.allocation.nonnegative import NOTHING, RISKLESS, Mix, rounding
 
 _ROUNDS = 300
 _PROVEN = 1e-13
 _PATIENCE = 20
 _JOIN = 24
-_REFITS = 8
-
-
-class Problem(NamedTuple):
-    """N strategies, a cap, and the solver for the best mix of given rows."""
-
-    paths: Floats
-    """N x T rows of unit norm."""
-    slopes: Floats
-    """N."""
-    risk: Floats
-    """N: what turns a weight into a multiple of its row."""
-    max_weight: float
-    """At least 1 / N."""
-    solver: Solver
-
-    @property
-    def gains(self) -> Floats:
-        """N: the slope that a unit of weight adds."""
-        gains: Floats = self.risk * self.slopes
-        return gains
 
 
 class Appraisal(NamedTuple):
-    """How good an allowed portfolio is."""
+    """How good an allowed mix is."""
 
     weights: Floats
-    """N, sum 1."""
+    """M, sum 1."""
     ratio: float
     gap: float
     """Upper bound on (best ratio - ratio) / ratio."""
     pull: Floats
-    """N: the gradient with respect to the weights; it is 0 along the portfolio itself."""
+    """M: the gradient with respect to the shares; it is 0 along the mix itself."""
+    prices: Floats
+    """K: what the groups' ceilings cost, >= 0."""
 
 
-def corner(gains: Floats, max_weight: float) -> Floats:
-    """Return the N weights in [0, max_weight] with sum 1 that gain the most; ties go to the first strategies."""
-    full = int(1.0 / max_weight + 1e-9)
-    order = np.argsort(-gains, kind="stable")
-    weights = np.zeros(gains.size)
-    weights[order[:full]] = max_weight
-    if full < gains.size:
-        weights[order[full]] = max(1.0 - full * max_weight, 0.0)
-    return weights
+def has_edge(problem: Problem, edge: float) -> bool:
+    """Return whether an allowed mix has a positive gain: then the one with the largest gain does."""
+    steepest = problem.allowed.corner(problem.gains)
+    return bool(steepest @ problem.gains > edge * (steepest @ problem.risk))
 
 
-def best_capped_mix(problem: Problem) -> Candidate:
-    """Return the capped mix with the largest ratio, and what is proven of it.
+def best_allowed_mix(problem: Problem) -> Candidate:
+    """Return the allowed mix with the largest ratio (`mix` times its risk), and what is proven of it.
 
-    Some allowed portfolio must have a positive slope.
+    Some allowed mix must have a positive gain.
 
     Raises:
         Riskless: the ratio has no bound.
     """
-    weights, path, portfolios = _mix(problem, corner(problem.gains, problem.max_weight)[None, :])
+    allowed = problem.allowed
+    weights, path, portfolios = _mix(problem, allowed.corner(problem.gains)[None, :])
     now = best = _appraise(problem, weights, path)
     idle = 0
     for _ in range(_ROUNDS):
         if best.gap <= _PROVEN or idle > _PATIENCE:
             break
-        steepest = corner(now.pull, problem.max_weight)
-        refit = _same_caps(problem, now, steepest)
+        refit = best_on_face(problem, _face(problem, now))
         fitted = _appraise(problem, *refit) if refit is not None else now
         if fitted.ratio > now.ratio or fitted.gap < now.gap:
             now, portfolios = fitted, fitted.weights[None, :]
         else:
-            weights, path, portfolios = _mix(problem, np.vstack((portfolios, steepest)))
+            weights, path, portfolios = _mix(problem, np.vstack((portfolios, allowed.corner(now.pull))))
             now = _appraise(problem, weights, path)
         idle = 0 if now.gap < best.gap else idle + 1
         best = min(best, now, key=lambda appraisal: appraisal.gap)
-    mix = Mix(np.arange(best.weights.size), best.weights * problem.risk)
-    return Candidate(mix, best.ratio, best.gap)
+    held = np.flatnonzero(best.weights)
+    return Candidate(Mix(held, best.weights[held] * problem.risk[held]), best.ratio, best.gap)
 
 
 def _appraise(problem: Problem, weights: Floats, path: Floats) -> Appraisal:
-    """Return how good the weights are and where they should move, seen from `path`, which is theirs or more exact."""
-    ratio = ratio_of(problem.paths, problem.slopes, Mix(np.arange(weights.size), weights * problem.risk))
+    """Return how good the mix is and where it should move, seen from `path`, which is its own or more exact."""
+    held = np.flatnonzero(weights)
+    slopes = problem.gains[held] / problem.risk[held]
+    ratio = ratio_of(problem.paths[held], slopes, Mix(np.arange(held.size), weights[held] * problem.risk[held]))
     products = problem.paths @ path
-    return Appraisal(
-        weights,
-        ratio,
-        max(_bound(problem, products, path) / ratio - 1.0, 0.0),
-        problem.gains - problem.risk * products,
-    )
+    pull = problem.gains - problem.risk * products
+    prices = _prices(problem.allowed, weights, pull)
+    bound = _bound(problem, products, path, prices)
+    return Appraisal(weights, ratio, max(bound / ratio - 1.0, 0.0), pull, prices)
 
 
-def _bound(problem: Problem, products: Floats, path: Floats) -> float:
-    """Return what no allowed portfolio's ratio exceeds (see `certificate`).
+def _prices(allowed: Allowed, weights: Floats, pull: Floats) -> Floats:
+    """Return the groups' multipliers: at the optimum they and a constant explain the pull of all partial shares."""
+    prices = np.zeros(allowed.ceilings.size)
+    if not prices.size:
+        return prices
+    tight = allowed.tight(weights)
+    partial = (weights > 0.0) & (weights < allowed.caps * (1.0 - 1e-9))
+    while tight.size and partial.any():
+        system = np.column_stack((np.ones(np.count_nonzero(partial)), allowed.members[tight][:, partial].T))
+        found = np.linalg.lstsq(system, pull[partial])[0][1:]
+        if found.min() >= 0.0:
+            prices[tight] = found
+            break
+        tight = np.delete(tight, found.argmin())
+    return prices
 
-    The smallest kappa with kappa h'y >= q'y for every allowed y is found by Dinkelbach's method: y is the corner that
-    violates it most, and kappa the smallest that it accepts.
+
+def _bound(problem: Problem, products: Floats, path: Floats, prices: Floats) -> float:
+    """Return what no allowed mix's ratio exceeds (see `certificate`).
+
+    The smallest kappa with kappa h'y >= q'y for every mix y under the caps is found by Dinkelbach's method: y is the
+    corner that violates it most, and kappa the smallest that it accepts. Groups are relaxed at their prices: for every
+    allowed y, prices'(ceilings - members y) >= 0 is added to what it gains.
     """
-    gains, risk, max_weight = problem.gains, problem.risk, problem.max_weight
+    allowed, risk = problem.allowed, problem.risk
+    gains = problem.gains
+    if prices.any():
+        gains = gains + (float(prices @ allowed.ceilings) - prices @ allowed.members)
     norm = sqrt(path @ path)
     costs = risk * (products + rounding(norm, path.size))
     kappa = 0.0
     while True:
-        worst = corner(gains - kappa * costs, max_weight)
+        worst = fill(gains - kappa * costs, allowed.caps)
         gain, cost = float(gains @ worst), float(costs @ worst)
         if cost <= 0.0 < gain - kappa * cost:
             kappa = max(kappa, 1.0)
             missing = gains - kappa * costs
-            least = float(corner(-risk, max_weight) @ risk)
-            return kappa * norm + max(float(corner(missing, max_weight) @ missing), 0.0) / (RISKLESS * least)
+            least = float(fill(-risk, allowed.caps) @ risk)
+            return kappa * norm + max(float(fill(missing, allowed.caps) @ missing), 0.0) / (RISKLESS * least)
         if gain <= kappa * cost or gain / cost <= kappa:
             return kappa * norm
         kappa = gain / cost
 
 
 def _mix(problem: Problem, portfolios: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the weights of the best mix of portfolios (k x N), its path, and the portfolios that it needs."""
+    """Return the shares of the best mix of portfolios (k x M), its path, and the portfolios that it needs."""
     rows = (portfolios * problem.risk) @ problem.paths
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     riskless = lengths <= RISKLESS * (portfolios @ problem.risk)
@@ -143,43 +142,16 @@ def _mix(problem: Problem, portfolios: Floats) -> tuple[Floats, Floats, Floats]:
     return weights / weights.sum(), path, used
 
 
-def _same_caps(problem: Problem, now: Appraisal, steepest: Floats) -> tuple[Floats, Floats] | None:
-    """Return the best portfolio with the same strategies at the cap, and its path; None when it is not allowed.
-
-    With U at the cap and the others free, each portfolio is a mix of the portfolios "one free strategy and U", so that
-    the cap disappears; strategies that then come out above it join U.
-    """
-    paths, slopes, risk, max_weight, solver = problem
-    weights, pull = now.weights, now.pull
-    full = weights >= max_weight * (1.0 - 1e-9)
+def _face(problem: Problem, now: Appraisal) -> Face:
+    """Return which members are likely to be at their caps and which between, at the optimum."""
+    caps, weights = problem.allowed.caps, now.weights
+    pull = now.pull - now.prices @ problem.allowed.members if now.prices.any() else now.pull
+    full = weights >= caps * (1.0 - 1e-9)
     partial = (weights > 0.0) & ~full
-    # At the optimum all partial weights pull alike, those at the cap more, those at zero less.
-    usual = float(pull[partial].mean()) if partial.any() else float(pull[steepest > 0.0].min())
+    # At the optimum all partial shares pull alike, those at the cap more, those at zero less.
+    usual = float(pull[partial].mean()) if partial.any() else float(pull[weights > 0.0].min())
     capped = full & (pull >= usual)
     joining = np.flatnonzero((weights == 0.0) & (pull > usual))
     joining = joining[np.argsort(-pull[joining], kind="stable")[: max(_JOIN, np.count_nonzero(partial))]]
     free = np.concatenate((np.flatnonzero((weights > 0.0) & ~capped), joining))
-    for _ in range(_REFITS):
-        room = 1.0 - max_weight * np.count_nonzero(capped)
-        if room <= 1e-9 or not free.size:
-            return None
-        share = max_weight / room
-        base = np.where(capped, risk * share, 0.0)
-        rows = risk[free, None] * paths[free] + base @ paths
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        if (lengths <= RISKLESS * (risk[free] + base.sum())).any():
-            return None
-        mix, path = solver(rows / lengths[:, None], (problem.gains[free] + base @ slopes) / lengths, NOTHING)
-        if not mix.support.size:
-            return None
-        chosen = free[mix.support]
-        amounts = mix.values / lengths[mix.support]
-        amounts *= room / amounts.sum()
-        above = chosen[amounts > max_weight]
-        if not above.size:
-            found = np.where(capped, max_weight, 0.0)
-            found[chosen] = amounts
-            return found, path
-        capped[above] = True
-        free = np.setdiff1d(free, above)
-    return None
+    return Face(capped, free, problem.allowed.tight(weights))

@@ -11,19 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from portfoliod.allocation.arrays import Floats
-from portfoliod.allocation.candidate import Candidate, Riskless, Solver
-from portfoliod.allocation.capped import Problem, best_capped_mix, corner
+from portfoliod.allocation.candidate import EDGE
+from portfoliod.allocation.constrained import Ratio, any_edge, best_under
 from portfoliod.allocation.identical import share_equally
-from portfoliod.allocation.nonnegative import nonnegative, nonnegative_by_scipy
+from portfoliod.allocation.limits import caps
 from portfoliod.allocation.rules import Rules
 from portfoliod.allocation.standardise import Standardised, slope_weights, standardise
-from portfoliod.allocation.uncapped import best_mix
-
-ENOUGH = 1e-9
-"""A larger certified gap is tried again by scipy."""
-
-EDGE = 1e-12
-"""A slope below this share of its risk is rounding, not an edge."""
 
 
 class Optimum(NamedTuple):
@@ -62,24 +55,19 @@ def optimum(returns: Floats, max_weight: float = 1.0) -> Optimum:
         weights = np.zeros(alive.size)
         weights[alive] = best.weights
         return best._replace(weights=weights)
-    if not has_edge(standard, max_weight):
+    ratio, limits = slope_ratio(standard), caps(alive.size, max_weight)
+    if not any_edge(ratio, limits):
         return _nothing(alive.size)
     if alive.size * max_weight <= 1.0:
         return _all_at_the_cap(returns, max_weight)
-    found = _solve(standard, max_weight, nonnegative)
-    if found.gap > ENOUGH:
-        found = _better(found, standard, max_weight)
-    weights = share_equally(returns, _weights(found, standard.risk, max_weight), standard.slopes)
+    found = best_under(ratio, limits)
+    weights = share_equally(returns, found.weights, standard.slopes)
     return Optimum(weights, found.ratio * sqrt(returns.shape[0] - 1), found.gap)
 
 
-def has_edge(standard: Standardised, max_weight: float) -> bool:
-    """Return whether any allocation under the cap has a positive score: then the one with the largest slope does."""
-    if max_weight >= 1.0:
-        return bool(standard.slopes.max() > EDGE)
-    risk = standard.risk / standard.risk.max()
-    steepest = corner(risk * standard.slopes, max_weight) * risk
-    return bool(steepest @ standard.slopes > EDGE * steepest.sum())
+def slope_ratio(standard: Standardised) -> Ratio:
+    """Return the ratio of the slope of the cumulative returns to their std."""
+    return Ratio(standard, standard.risk * standard.slopes)
 
 
 def score(returns: Floats, weights: Floats) -> float:
@@ -106,28 +94,3 @@ def _all_at_the_cap(returns: Floats, max_weight: float) -> Optimum:
     """Return the only allocation that uses as much of the portfolio as the cap allows."""
     weights = np.full(returns.shape[1], max_weight)
     return Optimum(weights, score(returns, weights), 0.0)
-
-
-def _solve(standard: Standardised, max_weight: float, solver: Solver) -> Candidate:
-    if max_weight >= 1.0:
-        return best_mix(standard.paths, standard.slopes, solver)
-    risk = standard.risk / standard.risk.max()
-    return best_capped_mix(Problem(standard.paths, standard.slopes, risk, max_weight, solver))
-
-
-def _better(found: Candidate, standard: Standardised, max_weight: float) -> Candidate:
-    """Return what scipy finds, if that is proven to be better."""
-    try:
-        other = _solve(standard, max_weight, nonnegative_by_scipy)
-    except Riskless:
-        return found
-    return min(found, other, key=lambda candidate: candidate.gap)
-
-
-def _weights(candidate: Candidate, risk: Floats, max_weight: float) -> Floats:
-    support, values = candidate.mix
-    risks = risk[support]
-    shares = values * (risks.min() / risks)
-    weights = np.zeros(risk.size)
-    weights[support] = shares / shares.sum()
-    return np.minimum(weights, max_weight) if max_weight < 1.0 else weights

@@ -7,11 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from portfoliod.allocation.allocators import ALLOCATORS, SUM_TOLERANCE, Allocator, allocator, checked
+from portfoliod.allocation.allocators import ALLOCATORS, Allocator, allocator, checked
 from portfoliod.allocation.arrays import Floats
-from portfoliod.allocation.candidate import Riskless
+from portfoliod.allocation.candidate import ENOUGH, Riskless
+from portfoliod.allocation.constrained import any_edge, nearest
+from portfoliod.allocation.limits import Limits, caps, limits
+from portfoliod.allocation.limits import notes as limit_notes
+from portfoliod.allocation.optimal import best_slope, least_variance, min_variance
 from portfoliod.allocation.rules import Rules
-from portfoliod.allocation.slope_std import ENOUGH, has_edge, optimum, slope_std
+from portfoliod.allocation.slope_std import slope_ratio, slope_std
 from portfoliod.allocation.standardise import standardise
 from portfoliod.allocation.weights import water_fill
 from portfoliod.allocation.window import Window
@@ -57,23 +61,42 @@ def weigh(
         weights = np.zeros(alive.size)
         weights[alive] = living.weights
         return living._replace(weights=weights)
-    if not alive.size or not has_edge(standard, rules.max_weight):
-        return Weighed(np.zeros(alive.size), 0.0, ())
-    weights, gap = _weigh(frame, rules, chosen)
-    return Weighed(weights, gap, (*_cap_notes(frame.names, weights, rules.max_weight), *_gap_notes(gap)))
+    count = alive.size
+    underfilled = count * rules.max_weight <= 1.0 and not rules.bounds and not rules.groups
+    allowed = caps(count, rules.max_weight) if underfilled or not count else limits(frame.names, rules)
+    if not count or not any_edge(slope_ratio(standard), allowed):
+        return Weighed(np.zeros(count), 0.0, ("no allocation has a positive score",))
+    if underfilled:
+        weights, gap = np.full(count, rules.max_weight), 0.0
+    else:
+        weights, gap = _weigh(frame, rules, allowed, previous, chosen)
+    if not weights.any():
+        reason = "no allocation has a positive score" + (
+            " after turnover_cost" if chosen is slope_std and rules.turnover_cost > 0.0 else ""
+        )
+        return Weighed(weights, 0.0, (reason,))
+    return Weighed(weights, gap, (*limit_notes(frame.names, weights, rules), *_notes(gap, rules, chosen)))
 
 
-def _weigh(frame: Window, rules: Rules, solve: Allocator) -> tuple[Floats, float]:
-    """Return the exact weights under the cap, and what is proven of them."""
-    if solve is slope_std:
-        try:
-            best = optimum(frame.returns, rules.max_weight)
-        except Riskless as error:
-            raise AllocationError(error.what, found=_cancelling(frame.names, error), mend=error.mend) from error
-        return best.weights, best.gap
+def _weigh(
+    frame: Window, rules: Rules, allowed: Limits, previous: Mapping[str, float] | None, solve: Allocator
+) -> tuple[Floats, float]:
+    """Return the exact weights within the limits, and what is proven of them."""
+    try:
+        if solve is slope_std:
+            best = best_slope(frame.returns, frame.names, rules, allowed, previous)
+            return best.weights, best.gap
+        if solve is min_variance:
+            best = least_variance(frame.returns, rules, allowed)
+            return best.weights, best.gap
+    except Riskless as error:
+        raise AllocationError(error.what, found=_cancelling(frame.names, error), mend=error.mend) from error
     ours = solve in ALLOCATORS.values()
     weights = solve(frame.returns, rules) if ours else checked(solve, frame.returns, rules)
-    return water_fill(weights, rules.max_weight) if weights.any() else weights, 0.0
+    if not weights.any():
+        return weights, 0.0
+    plain = not rules.bounds and not rules.groups
+    return water_fill(weights, rules.max_weight) if plain else nearest(weights, allowed), 0.0
 
 
 def _cancelling(names: tuple[str, ...], error: Riskless) -> str:
@@ -82,20 +105,12 @@ def _cancelling(names: tuple[str, ...], error: Riskless) -> str:
     return f"{', '.join(shown[:_SHOWN])}{more} cancel each other's risk"
 
 
-def _cap_notes(names: tuple[str, ...], weights: Floats, max_weight: float) -> list[str]:
-    if max_weight >= 1.0:
-        return []
-    total = float(weights.sum())
-    if len(names) * max_weight < 1.0 - SUM_TOLERANCE:
-        return [
-            f"max_weight {max_weight:g} leaves {1.0 - total:.2%} of the portfolio in cash: "
-            f"{len(names)} strategies at that cap do not fill it"
-        ]
-    capped = [name for name, weight in zip(names, weights.tolist(), strict=True) if weight >= max_weight - 1e-6]
-    return [f"max_weight {max_weight:g} bites: {', '.join(capped)}"] if capped else []
-
-
-def _gap_notes(gap: float) -> list[str]:
-    if gap <= ENOUGH:
-        return []
-    return [f"the score is proven only to within {gap:.2e} of the best: some strategies almost cancel each other"]
+def _notes(gap: float, rules: Rules, solve: Allocator) -> list[str]:
+    said = []
+    if gap > ENOUGH:
+        said.append(
+            f"the score is proven only to within {gap:.2e} of the best: some strategies almost cancel each other"
+        )
+    if solve is not slope_std and (rules.turnover_cost > 0.0 or rules.objective != "cumsum"):
+        said.append(f'"{rules.allocator}" does not read turnover_cost and objective')
+    return said
