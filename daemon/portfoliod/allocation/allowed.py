@@ -30,7 +30,7 @@ class Allowed(NamedTuple):
 
         With groups it is as exact as a linear program's tolerance: good enough as a direction, not as a bound.
         """
-        return self._in_groups(gains) if self.ceilings.size else fill(gains, self.caps)
+        return self.priced_corner(gains)[0] if self.ceilings.size else fill(gains, self.caps)
 
     def keeps(self, mix: Floats) -> bool:
         """Return whether a mix with sum 1 is allowed, to within rounding."""
@@ -43,7 +43,8 @@ class Allowed(NamedTuple):
             return np.zeros(0, dtype=np.intp)
         return np.flatnonzero(self.members @ mix >= self.ceilings - _SLACK)
 
-    def _in_groups(self, gains: Floats) -> Floats:
+    def priced_corner(self, gains: Floats) -> tuple[Floats, Floats]:
+        """Return the allowed mix that gains the most, and what each ceiling costs it (K prices, >= 0)."""
         from scipy.optimize import linprog  # here, so that only a daemon with groups pays for it
 
         scale = float(np.abs(gains).max()) or 1.0
@@ -66,7 +67,7 @@ class Allowed(NamedTuple):
         mix: Floats = np.clip(found.x, 0.0, self.caps)
         mix[mix < _DUST] = 0.0
         mix /= mix.sum()
-        return mix
+        return mix, np.maximum(-scale * found.ineqlin.marginals, 0.0)
 
 
 class Problem(NamedTuple):

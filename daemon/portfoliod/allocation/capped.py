@@ -9,6 +9,7 @@ better (`face`).
 from __future__ import annotations
 
 from math import sqrt
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +17,15 @@ import numpy as np
 from portfoliod.allocation.allowed import Allowed, Problem, fill
 from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.candidate import Candidate, Riskless, ratio_of
-from portfoliod.allocation.face import Face, best_on_face
+from portfoliod.allocation.face import Face, best_on_face, stationary
 from portfoliod.allocation.nonnegative import NOTHING, RISKLESS, Mix, rounding
 
 _ROUNDS = 300
 _PROVEN = 1e-13
 _PATIENCE = 20
 _JOIN = 24
+_PRICE_STEPS = 16
+_gap = attrgetter("gap")
 
 
 class Appraisal(NamedTuple):
@@ -54,21 +57,29 @@ def best_allowed_mix(problem: Problem) -> Candidate:
         Riskless: the ratio has no bound.
     """
     allowed = problem.allowed
-    weights, path, portfolios = _mix(problem, allowed.corner(problem.gains)[None, :])
-    now = best = _appraise(problem, weights, path)
+    priced = _by_prices(problem) if allowed.ceilings.size else None
+    if priced is None:
+        weights, path, portfolios = _mix(problem, allowed.corner(problem.gains)[None, :])
+        now = best = _appraise(problem, weights, path)
+    else:
+        now = best = priced
+        portfolios = priced.weights[None, :]
     idle = 0
     for _ in range(_ROUNDS):
         if best.gap <= _PROVEN or idle > _PATIENCE:
             break
         refit = best_on_face(problem, _face(problem, now))
-        fitted = _appraise(problem, *refit) if refit is not None else now
-        if fitted.ratio > now.ratio or fitted.gap < now.gap:
+        fitted = now if refit is None else _appraise(problem, *refit)
+        reached = min(best, now, fitted, key=_gap)
+        if fitted.ratio > now.ratio or (fitted.gap < now.gap and fitted.ratio > now.ratio * (1.0 - _PROVEN)):
             now, portfolios = fitted, fitted.weights[None, :]
         else:
+            before = now.ratio
             weights, path, portfolios = _mix(problem, np.vstack((portfolios, allowed.corner(now.pull))))
             now = _appraise(problem, weights, path)
-        idle = 0 if now.gap < best.gap else idle + 1
-        best = min(best, now, key=lambda appraisal: appraisal.gap)
+            reached = min(reached, now, key=_gap)
+            idle = 0 if reached.gap < best.gap or now.ratio > before * (1.0 + _PROVEN) else idle + 1
+        best = reached
     held = np.flatnonzero(best.weights)
     return Candidate(Mix(held, best.weights[held] * problem.risk[held]), best.ratio, best.gap)
 
@@ -82,6 +93,10 @@ def _appraise(problem: Problem, weights: Floats, path: Floats) -> Appraisal:
     pull = problem.gains - problem.risk * products
     prices = _prices(problem.allowed, weights, pull)
     bound = _bound(problem, products, path, prices)
+    if prices.size and bound > ratio * (1.0 + _PROVEN):
+        others = problem.allowed.priced_corner(pull)[1]
+        other = _bound(problem, products, path, others)
+        bound, prices = min((bound, prices), (other, others), key=itemgetter(0))
     return Appraisal(weights, ratio, max(bound / ratio - 1.0, 0.0), pull, prices)
 
 
@@ -110,9 +125,7 @@ def _bound(problem: Problem, products: Floats, path: Floats, prices: Floats) -> 
     allowed y, prices'(ceilings - members y) >= 0 is added to what it gains.
     """
     allowed, risk = problem.allowed, problem.risk
-    gains = problem.gains
-    if prices.any():
-        gains = gains + (float(prices @ allowed.ceilings) - prices @ allowed.members)
+    gains = _relaxed(problem, prices)
     norm = sqrt(path @ path)
     costs = risk * (products + rounding(norm, path.size))
     kappa = 0.0
@@ -127,6 +140,51 @@ def _bound(problem: Problem, products: Floats, path: Floats, prices: Floats) -> 
         if gain <= kappa * cost or gain / cost <= kappa:
             return kappa * norm
         kappa = gain / cost
+
+
+def _relaxed(problem: Problem, prices: Floats) -> Floats:
+    """Return what members gain when ceilings may be broken at these prices, and room under them is paid for."""
+    if not prices.any():
+        return problem.gains
+    allowed = problem.allowed
+    gains: Floats = problem.gains + (float(prices @ allowed.ceilings) - prices @ allowed.members)
+    return gains
+
+
+def _by_prices(problem: Problem) -> Appraisal | None:
+    """Return the optimum within the groups' ceilings if it is found by way of their prices.
+
+    At the right prices the best mix under the caps alone keeps the ceilings. The face that it is on gives the next
+    prices: Newton's method, which mostly ends after few steps, and sometimes not at all.
+    """
+    allowed = problem.allowed
+    only_caps = Allowed(allowed.caps, allowed.members[:0], allowed.ceilings[:0])
+    prices = np.zeros(allowed.ceilings.size)
+    best: Appraisal | None = None
+    for step in range(_PRICE_STEPS):
+        try:
+            found = best_allowed_mix(problem._replace(gains=_relaxed(problem, prices), allowed=only_caps))
+        except Riskless:
+            return best
+        mix = np.zeros(allowed.caps.size)
+        mix[found.mix.support] = found.mix.values / problem.risk[found.mix.support]
+        mix /= mix.sum()
+        full = mix >= allowed.caps * (1.0 - 1e-9)
+        tight = np.flatnonzero((allowed.members @ mix >= allowed.ceilings - 1e-9) | (prices > 0.0))
+        solved = stationary(problem, Face(full, np.flatnonzero((mix > 0.0) & ~full), tight))
+        if solved is None:
+            return best
+        weights, path, found_prices = solved
+        if allowed.keeps(weights):
+            weights = np.clip(weights, 0.0, allowed.caps)
+            now = _appraise(problem, weights, path)
+            best = now if best is None or now.gap < best.gap else best
+            if best.gap <= _PROVEN:
+                return best
+        goal = np.zeros(prices.size)
+        goal[tight] = np.maximum(found_prices, 0.0)
+        prices = goal if step < _PRICE_STEPS // 2 else (prices + goal) / 2.0
+    return best
 
 
 def _mix(problem: Problem, portfolios: Floats) -> tuple[Floats, Floats, Floats]:

@@ -72,7 +72,7 @@ def _in_groups(problem: Problem, face: Face) -> tuple[Floats, Floats] | None:
     allowed = problem.allowed
     capped, free, tight = face
     for _ in range(_REFITS_IN_GROUPS):
-        solved = _stationary(problem, Face(capped, free, tight))
+        solved = stationary(problem, Face(capped, free, tight))
         if solved is None:
             return None
         mix, path, prices = solved
@@ -90,7 +90,7 @@ def _in_groups(problem: Problem, face: Face) -> tuple[Floats, Floats] | None:
     return None
 
 
-def _stationary(problem: Problem, face: Face) -> tuple[Floats, Floats, Floats] | None:
+def stationary(problem: Problem, face: Face) -> tuple[Floats, Floats, Floats] | None:
     """Return the mix at which the ratio is stationary on the face, its path, and the prices of the tight groups.
 
     The unknowns are the length t of the mix and the free members' y; the linear conditions of the face are
