@@ -2,8 +2,9 @@
 
 from portfoliod.allocation.allocators import ALLOCATORS, Allocator, allocator
 from portfoliod.allocation.outcome import Allocation, allocate, inputs_hash
-from portfoliod.allocation.rules import Rules
+from portfoliod.allocation.rules import Group, Rules
 from portfoliod.allocation.slope_std import Optimum, optimum, score
+from portfoliod.allocation.volatility import VolatilityEstimate, annual_volatility, leverage
 from portfoliod.allocation.weighing import Weighed, weigh
 from portfoliod.allocation.window import Window, window
 
@@ -11,13 +12,17 @@ __all__ = [
     "ALLOCATORS",
     "Allocation",
     "Allocator",
+    "Group",
     "Optimum",
     "Rules",
+    "VolatilityEstimate",
     "Weighed",
     "Window",
     "allocate",
     "allocator",
+    "annual_volatility",
     "inputs_hash",
+    "leverage",
     "optimum",
     "score",
     "weigh",

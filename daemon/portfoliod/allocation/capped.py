@@ -25,6 +25,8 @@ _PROVEN = 1e-13
 _PATIENCE = 20
 _JOIN = 24
 _PRICE_STEPS = 16
+_UNCLEAR = 1e-3
+"""With a larger gap a mix does not tell which limits bind."""
 _gap = attrgetter("gap")
 
 
@@ -87,8 +89,8 @@ def best_allowed_mix(problem: Problem) -> Candidate:
 def _appraise(problem: Problem, weights: Floats, path: Floats) -> Appraisal:
     """Return how good the mix is and where it should move, seen from `path`, which is its own or more exact."""
     held = np.flatnonzero(weights)
-    slopes = problem.gains[held] / problem.risk[held]
-    ratio = ratio_of(problem.paths[held], slopes, Mix(np.arange(held.size), weights[held] * problem.risk[held]))
+    slopes = problem.gains / problem.risk
+    ratio = ratio_of(problem.paths, slopes, Mix(held, weights[held] * problem.risk[held]))
     products = problem.paths @ path
     pull = problem.gains - problem.risk * products
     prices = _prices(problem.allowed, weights, pull)
@@ -165,6 +167,8 @@ def _by_prices(problem: Problem) -> Appraisal | None:
         try:
             found = best_allowed_mix(problem._replace(gains=_relaxed(problem, prices), allowed=only_caps))
         except Riskless:
+            return best
+        if found.gap > _UNCLEAR:
             return best
         mix = np.zeros(allowed.caps.size)
         mix[found.mix.support] = found.mix.values / problem.risk[found.mix.support]

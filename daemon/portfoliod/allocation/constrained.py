@@ -63,11 +63,11 @@ def best_under(ratio: Ratio, limits: Limits) -> Best:
     Raises:
         Riskless: the ratio has no bound.
     """
-    first = _best(ratio, limits, nonnegative)
+    first = search(ratio, limits)
     if first.gap <= ENOUGH:
         return first
     try:
-        return min(first, _best(ratio, limits, nonnegative_by_scipy), key=lambda best: best.gap)
+        return min(first, search(ratio, limits, nonnegative_by_scipy), key=lambda best: best.gap)
     except Riskless:
         return first
 
@@ -97,7 +97,8 @@ def nearest(weights: Floats, limits: Limits) -> Floats:
         return np.clip(weights, limits.lower, limits.upper)
 
 
-def _best(ratio: Ratio, limits: Limits, solver: Solver) -> Best:
+def search(ratio: Ratio, limits: Limits, solver: Solver = nonnegative) -> Best:
+    """Return the best portfolio that one search finds: enough for a step on the way to another problem's optimum."""
     if limits.plain and ratio.held is None:
         return _unlimited(ratio, solver)
     problem, cells = _problem(ratio, limits, solver)
@@ -105,11 +106,15 @@ def _best(ratio: Ratio, limits: Limits, solver: Solver) -> Best:
         return Best(cells.lower if _fixed_has_edge(ratio, cells) else np.zeros(cells.lower.size), 0.0, 0.0)
     if not has_edge(problem, EDGE):
         return Best(np.zeros(cells.lower.size), 0.0, 0.0)
-    found = best_allowed_mix(problem)
+    scale = float(np.abs(problem.gains / problem.risk).max())
+    try:
+        found = best_allowed_mix(problem._replace(gains=problem.gains / scale))
+    except Riskless as error:
+        raise Riskless(np.unique(cells.strategy[error.columns]).tolist()) from error
     shares = np.zeros(problem.gains.size)
     shares[found.mix.support] = found.mix.values / problem.risk[found.mix.support]
     weights = np.clip(cells.weights(shares / shares.sum()), limits.lower, limits.upper)
-    return Best(weights, found.ratio, found.gap)
+    return Best(weights, found.ratio * scale, found.gap)
 
 
 def _fixed_has_edge(ratio: Ratio, cells: _Cells) -> bool:

@@ -10,19 +10,18 @@ is homogeneous in y; added to the variance, it makes the step another problem of
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from portfoliod.allocation.arrays import Floats
-from portfoliod.allocation.constrained import Best, Ratio, best_under
+from portfoliod.allocation.constrained import Best, Ratio, best_under, search
 from portfoliod.allocation.limits import Limits
 from portfoliod.allocation.standardise import Standardised, slope_weights
 from portfoliod.errors import AllocationError
 
 _PROVEN = 1e-12
-_ROUNDS = 40
+_ROUNDS = 12
 _HALVINGS = 30
 
 
@@ -34,12 +33,12 @@ class _Point(NamedTuple):
     """T returns."""
     net: float
     """The slope of log equity minus the cost of the turnover."""
-    square: float
-    """Of the norm of the centred path, by the covariance in use."""
+    norm: float
+    """Of the centred path, by the covariance in use."""
 
     @property
     def ratio(self) -> float:
-        return self.net / sqrt(self.square) if self.square > 0.0 else 0.0
+        return self.net / self.norm if self.norm > 0.0 else 0.0
 
 
 def best_log_equity(returns: Floats, ratio: Ratio, limits: Limits) -> Best:
@@ -88,7 +87,7 @@ def _point(returns: Floats, ratio: Ratio, weights: Floats) -> _Point:
     path = (weights * ratio.standard.risk) @ ratio.standard.paths
     cost = 0.0 if ratio.held is None else ratio.cost * float(np.abs(weights - ratio.held).sum())
     net = float(slope_weights(portfolio.size) @ np.log1p(portfolio)) - cost
-    return _Point(weights, portfolio, net, float(path @ path))
+    return _Point(weights, portfolio, net, float(_norms(path[None, :])[0]))
 
 
 def _tangent(returns: Floats, ratio: Ratio, now: _Point) -> Ratio:
@@ -103,12 +102,12 @@ def _climb(returns: Floats, ratio: Ratio, limits: Limits, now: _Point) -> _Point
     """Return where Newton's steps end."""
     for _ in range(_ROUNDS):
         days = slope_weights(now.portfolio.size)
-        curvature = np.sqrt(days * now.square / now.net) / (1.0 + now.portfolio)
+        curvature = np.sqrt(days / now.net) * now.norm / (1.0 + now.portfolio)
         standard = ratio.standard
         rows = np.hstack((standard.risk[:, None] * standard.paths, curvature * (returns.T - now.portfolio)))
-        risk = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        risk = _norms(rows)
         curved = Standardised(rows / risk[:, None], standard.slopes, risk)
-        goal = best_under(_tangent(returns, ratio._replace(standard=curved), now), limits)
+        goal = search(_tangent(returns, ratio._replace(standard=curved), now), limits)
         further = _step(returns, ratio, now, goal.weights)
         if further is None:
             return now
@@ -128,3 +127,11 @@ def _step(returns: Floats, ratio: Ratio, now: _Point, goal: Floats) -> _Point | 
             return further
         share /= 2.0
     return None
+
+
+def _norms(rows: Floats) -> Floats:
+    """Return the norms of rows whose squares may be too small or too large for a float."""
+    largest = float(np.abs(rows).max()) or 1.0
+    scaled = rows / largest
+    norms: Floats = largest * np.sqrt(np.einsum("ij,ij->i", scaled, scaled))
+    return norms

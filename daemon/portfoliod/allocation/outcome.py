@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from math import inf, sqrt
 
 import msgspec
 import numpy as np
 
 from portfoliod.allocation.allocators import Allocator
-from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.rules import Rules
 from portfoliod.allocation.slope_std import score
 from portfoliod.allocation.standardise import MIN_DAYS, standardise
+from portfoliod.allocation.volatility import VolatilityEstimate, estimates, leverage
 from portfoliod.allocation.weighing import weigh
 from portfoliod.allocation.weights import to_six_places
 from portfoliod.allocation.window import Window, window
@@ -27,7 +26,7 @@ class Allocation(msgspec.Struct, frozen=True):
     weights: dict[str, float]
     """Every strategy of the histories, excluded ones 0.0; six places, sum 1 (see `notes` when less)."""
     ann_volatility: float
-    """std(R w) * sqrt(periods_per_year), a fraction."""
+    """std(R w) * sqrt(periods_per_year), a fraction, by the estimate that the rules choose."""
     leverage: float
     """Four places."""
     score: float
@@ -40,6 +39,8 @@ class Allocation(msgspec.Struct, frozen=True):
     """Sentences for a person: what was cut, and by which setting."""
     edge: bool
     """False: no allocation has a positive score, weights and leverage are 0."""
+    volatilities: tuple[VolatilityEstimate, ...] = ()
+    """The estimate in force first, then others, each with the leverage that it would give."""
 
 
 def allocate(
@@ -65,19 +66,20 @@ def allocate(
     returns = included.returns
     weights, gap, notes = weigh(included, rules, previous, solve)
     if not weights.any():
-        return _cash(histories, included)
+        return _cash(histories, included, notes)
     written = to_six_places(weights)
-    volatility = _volatility(returns @ written) * sqrt(rules.periods_per_year)
-    leverage, more = _leverage(volatility, rules)
+    by_name = dict(zip(included.names, written.tolist(), strict=True))
+    chosen, *others = estimates(histories, by_name, included.last_day, rules)
     return Allocation(
-        weights=dict.fromkeys(sorted(histories), 0.0) | dict(zip(included.names, written.tolist(), strict=True)),
-        ann_volatility=volatility,
-        leverage=leverage,
+        weights=dict.fromkeys(sorted(histories), 0.0) | by_name,
+        ann_volatility=chosen.ann_volatility,
+        leverage=chosen.leverage,
         score=score(returns, weights),
         optimality_gap=gap,
         excluded=included.excluded,
-        notes=(*notes, *more),
+        notes=(*notes, *leverage(chosen.ann_volatility, rules)[1]),
         edge=True,
+        volatilities=(chosen, *others),
     )
 
 
@@ -120,7 +122,7 @@ def _included(histories: Mapping[str, History], rules: Rules) -> Window:
     return Window(names, frame.last_day, returns, dict(sorted(excluded.items())))
 
 
-def _cash(histories: Mapping[str, History], included: Window) -> Allocation:
+def _cash(histories: Mapping[str, History], included: Window, notes: tuple[str, ...]) -> Allocation:
     return Allocation(
         weights=dict.fromkeys(sorted(histories), 0.0),
         ann_volatility=0.0,
@@ -128,37 +130,14 @@ def _cash(histories: Mapping[str, History], included: Window) -> Allocation:
         score=0.0,
         optimality_gap=0.0,
         excluded=included.excluded,
-        notes=("no allocation has a positive score",),
+        notes=notes,
         edge=False,
     )
 
 
-def _volatility(portfolio: Floats) -> float:
-    largest = float(np.abs(portfolio).max())
-    return float((portfolio / largest).std(ddof=1)) * largest if largest > 0.0 else 0.0
-
-
-def _leverage(volatility: float, rules: Rules) -> tuple[float, list[str]]:
-    notes = []
-    floored = max(volatility, rules.vol_floor)
-    if floored > volatility:
-        notes.append(
-            f"the annual volatility of {volatility:.2%} is below vol_floor: leverage is computed from {floored:.2%}"
-        )
-    wanted = rules.target_vol / floored if floored > 0.0 else inf
-    if wanted > rules.max_leverage:
-        notes.append(
-            f"max_leverage {rules.max_leverage:g} bites: the target of {rules.target_vol:.2%} a year would take "
-            f"a leverage of {wanted:.4f}"
-        )
-    return round(min(rules.max_leverage, wanted), 4), notes
-
-
 def inputs_hash(histories: Mapping[str, History], rules: Rules) -> str:
     """Return a SHA-256 in hex of all that `allocate` reads; the order of the mapping does not matter."""
-    digest = sha256(
-        msgspec.json.encode([float(value) if isinstance(value, int) else value for value in _fields(rules)])
-    )
+    digest = sha256(msgspec.json.encode(_fractions(msgspec.to_builtins(rules)), order="deterministic"))
     for name in sorted(histories):
         history = histories[name]
         digest.update(msgspec.json.encode([name, len(history.days)]))
@@ -167,6 +146,13 @@ def inputs_hash(histories: Mapping[str, History], rules: Rules) -> str:
     return digest.hexdigest()
 
 
-def _fields(rules: Rules) -> tuple[float | str, ...]:
-    fields: tuple[float | str, ...] = msgspec.structs.astuple(rules)
-    return fields
+def _fractions(value: object) -> object:
+    """Return settings with whole numbers as fractions: 1 and 1.0 are the same setting."""
+    match value:
+        case dict():
+            return {name: _fractions(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_fractions(item) for item in value]
+        case int():
+            return float(value)
+    return value

@@ -53,8 +53,10 @@ def weigh(
         AllocationError: a return is not finite, the ratio has no bound, or `solve` returns what are no weights.
     """
     chosen = solve or allocator(rules.allocator)
-    standard = standardise(frame.returns)
-    alive = standard.risk > 0.0
+    standard = standardise(frame.returns) if frame.names else None
+    alive = np.zeros(0, dtype=bool) if standard is None else standard.risk > 0.0
+    if standard is None or not alive.any():
+        return Weighed(np.zeros(alive.size), 0.0, ("no strategy has any risk in the window",))
     if not alive.all():
         names = tuple(name for name, lives in zip(frame.names, alive.tolist(), strict=True) if lives)
         living = weigh(Window(names, frame.last_day, frame.returns.T[alive].T, {}), rules, previous, chosen)
@@ -63,8 +65,8 @@ def weigh(
         return living._replace(weights=weights)
     count = alive.size
     underfilled = count * rules.max_weight <= 1.0 and not rules.bounds and not rules.groups
-    allowed = caps(count, rules.max_weight) if underfilled or not count else limits(frame.names, rules)
-    if not count or not any_edge(slope_ratio(standard), allowed):
+    allowed = caps(count, rules.max_weight) if underfilled else limits(frame.names, rules)
+    if not any_edge(slope_ratio(standard), allowed):
         return Weighed(np.zeros(count), 0.0, ("no allocation has a positive score",))
     if underfilled:
         weights, gap = np.full(count, rules.max_weight), 0.0

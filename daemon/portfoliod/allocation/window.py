@@ -46,12 +46,11 @@ def window(
             mend="let a strategy write strategies/NAME/stats.json with daily_dates and daily_returns",
         )
     first_day = last_day - lookback_days + 1
-    starts: dict[str, int] = {}
+    included: dict[str, History] = {}
     excluded: dict[str, str] = {}
     for name in sorted(histories):
         days = histories[name].days
-        start = bisect_left(days, first_day)
-        observed = len(days) - start
+        observed = len(days) - bisect_left(days, first_day)
         behind = last_day - days[-1] if days else 0
         if not days:
             excluded[name] = "no daily returns"
@@ -65,14 +64,16 @@ def window(
                 f"too young: {observed} daily returns in the last {lookback_days} days, {min_history_days} are needed"
             )
         else:
-            starts[name] = start
-    return Window(tuple(starts), last_day, _on_calendar(histories, starts, first_day, lookback_days), excluded)
+            included[name] = histories[name]
+    return Window(tuple(included), last_day, on_calendar(included, last_day, lookback_days), excluded)
 
 
-def _on_calendar(histories: Mapping[str, History], starts: Mapping[str, int], first_day: int, length: int) -> Floats:
+def on_calendar(histories: Mapping[str, History], last_day: int, length: int) -> Floats:
+    """Return the returns of `length` calendar days up to `last_day`, days x strategies; a day without a value is 0."""
     # One strategy's returns lie side by side in memory, as the solver reads them; the caller sees days x strategies.
-    rows = np.zeros((len(starts), length))
-    for row, (name, start) in zip(rows, starts.items(), strict=True):
-        history = histories[name]
+    first_day = last_day - length + 1
+    rows = np.zeros((len(histories), length))
+    for row, history in zip(rows, histories.values(), strict=True):
+        start = bisect_left(history.days, first_day)
         row[np.array(history.days[start:], dtype=np.intp) - first_day] = history.returns[start:]
     return rows.T
