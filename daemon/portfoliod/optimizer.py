@@ -14,7 +14,7 @@ from typing import cast
 import msgspec
 import structlog
 
-from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Rules, allocate, inputs_hash
+from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Group, Rules, allocate, inputs_hash
 from portfoliod.documents import parse_portfolio
 from portfoliod.errors import AllocationError, FileRejected, JournalFailed, LockHeld, PortfoliodError
 from portfoliod.intake import PORTFOLIO, Intake, Kind, Source
@@ -65,8 +65,16 @@ def rules_in_force(settings: OptimizerSettings, portfolio: PortfolioConfig | Non
         periods_per_year=settings.periods_per_year,
         allocator=asked.allocator or settings.allocator,
         max_weight=settings.max_weight,
+        bounds=settings.bounds,
+        groups={label: Group(group.members, group.max, group.min) for label, group in settings.groups.items()},
+        turnover_cost=settings.turnover_cost,
+        turnover_days=settings.turnover_days,
+        covariance=settings.covariance,
+        objective=settings.objective,
         max_leverage=settings.max_leverage,
         vol_floor=settings.vol_floor,
+        vol_lookback_days=settings.vol_lookback_days,
+        vol_halflife_days=settings.vol_halflife_days,
         min_history_days=settings.min_history_days,
         stale_after_days=settings.stale_after_days,
         when_no_edge=settings.when_no_edge,
@@ -78,7 +86,11 @@ def _first(*values: float | None) -> float:
 
 
 def optimize(
-    histories: Mapping[str, History], rules: Rules, current: bytes, opening: Mapping[str, object]
+    histories: Mapping[str, History],
+    rules: Rules,
+    current: bytes,
+    in_force: PortfolioConfig | None,
+    opening: Mapping[str, object],
 ) -> Optimized:
     """Return the weights and leverage for some histories, and the file that holds them.
 
@@ -86,12 +98,13 @@ def optimize(
         histories: daily returns of each strategy that has any.
         rules: how.
         current: portfolio_config.json as it is, b"" for none. Keys that the optimizer does not own stay byte for byte.
+        in_force: what that file says: changes of its weights cost turnover.
         opening: the keys that a new file begins with.
 
     Raises:
         AllocationError: no trustworthy weights exist.
     """
-    allocation = allocate(histories, rules, _installed(rules.allocator))
+    allocation = allocate(histories, rules, _installed(rules.allocator), previous=_held(in_force))
     digest = inputs_hash(histories, rules)
     keys: dict[str, object] = {} if current else dict(opening)
     keys |= {
@@ -108,6 +121,12 @@ def optimize(
         "inputs_hash": digest,
     }
     return Optimized(allocation, rules, digest, replace_keys(current, keys))
+
+
+def _held(portfolio: PortfolioConfig | None) -> dict[str, float] | None:
+    """Return the weights in force, None where nothing is held."""
+    weights = {} if portfolio is None else {name: float(weight) for name, weight in portfolio.weights.items()}
+    return weights if any(weights.values()) else None
 
 
 def _installed(name: str) -> Allocator | None:
@@ -171,7 +190,7 @@ class Optimizer:
             return True
         current, portfolio = self._current()  # a command may have written it a moment ago
         rules = rules_in_force(self.settings.optimizer, portfolio, Overrides())
-        done = await asyncio.to_thread(optimize, histories, rules, current, opening_keys(self.settings))
+        done = await asyncio.to_thread(optimize, histories, rules, current, portfolio, opening_keys(self.settings))
         if done.inputs_hash == self._last_inputs():
             return True
         with contextlib.ExitStack() as alone:

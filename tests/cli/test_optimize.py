@@ -28,6 +28,7 @@ KEYS = {
     "notes",
     "previous",
     "written",
+    "volatilities",
 }
 
 

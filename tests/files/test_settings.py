@@ -25,8 +25,16 @@ DEFAULTS: dict[str, object] = {
         "periods_per_year": 365,
         "allocator": "slope_std",
         "max_weight": 1.0,
+        "turnover_cost": 0.0,
+        "turnover_days": 30.0,
+        "covariance": "sample",
+        "objective": "cumsum",
+        "bounds": {},
+        "groups": {},
         "max_leverage": 5.0,
         "vol_floor": 0.01,
+        "vol_lookback_days": None,
+        "vol_halflife_days": None,
         "min_history_days": 30,
         "stale_after_days": 7,
         "when_no_edge": "cash",
@@ -71,6 +79,7 @@ KEYS = [
     *((name, "") for name, value in DEFAULTS.items() if not isinstance(value, dict)),
     *((key, table) for table in ("optimizer", "reconciler", "risk") for key in DEFAULTS[table]),  # type: ignore[attr-defined]
 ]
+NUMBERS_AND_TEXTS = [pair for pair in KEYS if pair not in {("bounds", "optimizer"), ("groups", "optimizer")}]
 
 
 def load(folder: Path, text: str | bytes) -> Settings:
@@ -131,7 +140,7 @@ def test_a_misspelt_key_names_itself_and_the_one_that_was_meant(tmp_path: Path, 
     assert f"{place}: unknown key (the nearest known one is `{key}`)" in error.found
 
 
-@pytest.mark.parametrize(("key", "table"), KEYS)
+@pytest.mark.parametrize(("key", "table"), NUMBERS_AND_TEXTS)
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "true", "[]", "2024-01-01", "-1e400", "{}"])
 def test_no_key_takes_a_value_that_is_no_sane_number_or_text(tmp_path: Path, key: str, table: str, value: str) -> None:
     error = refused(tmp_path, line(key, table, value))
@@ -161,6 +170,22 @@ def test_no_key_takes_a_value_that_is_no_sane_number_or_text(tmp_path: Path, key
         ("[optimizer]\nmin_history_days = 0", "optimizer.min_history_days", "0"),
         ("[optimizer]\nquiet_ms = -1", "optimizer.quiet_ms", "-1"),
         ("[optimizer]\nwhen_no_edge = 'sell'", "optimizer.when_no_edge", "'sell'"),
+        ("[optimizer]\nvol_lookback_days = 2", "optimizer.vol_lookback_days", "2"),
+        ("[optimizer]\nvol_halflife_days = 0", "optimizer.vol_halflife_days", "0"),
+        ("[optimizer]\nturnover_cost = -1", "optimizer.turnover_cost", "-1"),
+        ("[optimizer]\nturnover_days = 0", "optimizer.turnover_days", "0"),
+        ("[optimizer]\ncovariance = 'shrunk'", "optimizer.covariance", "'shrunk'"),
+        ("[optimizer]\nobjective = 'sharpe'", "optimizer.objective", "'sharpe'"),
+        ("[optimizer]\nbounds = 5", "optimizer.bounds", "5"),
+        ("[optimizer.bounds]\ncarry = 0.4", "optimizer.bounds.carry", "0.4"),
+        ("[optimizer.bounds]\ncarry = [0.4]", "optimizer.bounds.carry", "[0.4]"),
+        ("[optimizer.bounds]\ncarry = [0.1, nan]", "optimizer.bounds.carry", "nan"),
+        ("[optimizer.bounds]\ncarry = [-0.1, 0.4]", "optimizer.bounds.carry", "-0.1"),
+        ("[optimizer.groups]\nbtc = 0.5", "optimizer.groups.btc", "0.5"),
+        ("[optimizer.groups.btc]\nmax = 0.5", "optimizer.groups.btc.members", "missing"),
+        ("[optimizer.groups.btc]\nmembers = []", "optimizer.groups.btc.members", "[]"),
+        ("[optimizer.groups.btc]\nmembers = ['*']\nmax = 1.5", "optimizer.groups.btc.max", "1.5"),
+        ("[optimizer.groups.btc]\nmembers = ['*']\nmaximum = 1", "optimizer.groups.btc.maximum", "is `max`)"),
         ("[reconciler]\nno_trade_band = 1", "reconciler.no_trade_band", "1"),
         ("[reconciler]\nno_trade_band = -0.1", "reconciler.no_trade_band", "-0.1"),
         ("[reconciler]\nresync_seconds = 0", "reconciler.resync_seconds", "0"),
@@ -176,6 +201,34 @@ def test_a_wrong_type_or_range_names_key_and_value(tmp_path: Path, text: str, ke
     assert error.where.endswith(f"  {key}")
     assert error.found.startswith(f"{key}: ")
     assert expected in error.found
+
+
+def test_limits_on_weights_are_read(tmp_path: Path) -> None:
+    found = load(
+        tmp_path, "[optimizer.bounds]\ncarry = [0.05, 0.4]\n[optimizer.groups]\nbtc = {members = ['btc_*'], max = 0.5}"
+    ).optimizer
+    assert found.bounds == {"carry": (0.05, 0.4)}
+    assert msgspec.to_builtins(found.groups) == {"btc": {"members": ("btc_*",), "max": 0.5, "min": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[optimizer.bounds]\na = [0.5, 0.4]", ["optimizer.bounds.a"]),
+        ("[optimizer]\nmax_weight = 0.2\n[optimizer.bounds]\na = [0.3, 0.4]", ["optimizer.bounds.a", "max_weight"]),
+        ("[optimizer.bounds]\na = [0.6, 1]\nb = [0.5, 1]", ["optimizer.bounds.a", "optimizer.bounds.b", "1.1"]),
+        ("[optimizer.groups]\ng = {members = ['*'], max = 0.3, min = 0.4}", ["optimizer.groups.g"]),
+        (
+            "[optimizer.bounds]\na1 = [0.3, 1]\na2 = [0.3, 1]\n[optimizer.groups]\ng = {members = ['a*'], max = 0.5}",
+            ["optimizer.groups.g", "optimizer.bounds.a1", "optimizer.bounds.a2"],
+        ),
+    ],
+)
+def test_limits_that_contradict_each_other_are_named(tmp_path: Path, text: str, named: list[str]) -> None:
+    error = refused(tmp_path, text)
+    assert "contradict" in error.what
+    for name in named:
+        assert name in error.found
 
 
 def test_all_errors_of_a_file_are_told_at_once(tmp_path: Path) -> None:
@@ -256,4 +309,4 @@ def test_a_drivers_table_names_missing_unknown_and_wrong_keys_with_the_venues_na
 
 def test_every_table_of_the_settings_has_a_default_for_every_key() -> None:
     tables = (table for table in DEFAULTS.values() if isinstance(table, dict))
-    assert len(list(itertools.chain.from_iterable(tables))) == 13 + 7 + 7 + 1 + 4 + 1
+    assert len(list(itertools.chain.from_iterable(tables))) == 21 + 7 + 7 + 1 + 4 + 1

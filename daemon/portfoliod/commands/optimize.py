@@ -39,6 +39,16 @@ OPTIMIZER_KEYS = (
 )
 
 
+class Volatility(msgspec.Struct, frozen=True):
+    """One estimate of the volatility of these weights, and the leverage that it would give."""
+
+    days: int
+    halflife_days: float | None
+    ann_volatility_pct: float
+    leverage: float
+    in_force: bool
+
+
 class OptimizeResult(msgspec.Struct, frozen=True):
     """The content of `optimize --json`."""
 
@@ -57,6 +67,8 @@ class OptimizeResult(msgspec.Struct, frozen=True):
     """The weights that were in force."""
     written: str | None
     """The file that was written, if one was."""
+    volatilities: list[Volatility] = []
+    """The one in force first; empty where weights are 0, and of a proposal."""
 
 
 def optimize_now(
@@ -96,7 +108,7 @@ def _optimize(
             mend="let a strategy write stats.json; portfoliod new NAME makes one that does",
         )
     rules = rules_in_force(settings.optimizer, intake.portfolio, asked)
-    done = optimize(intake.histories, rules, intake.portfolio_raw, opening_keys(settings))
+    done = optimize(intake.histories, rules, intake.portfolio_raw, intake.portfolio, opening_keys(settings))
     written = None
     if not dry_run and (done.allocation.edge or rules.when_no_edge == "cash"):
         propose = settings.optimizer.apply == "propose" and not apply
@@ -142,6 +154,16 @@ def _result(done: Optimized, intake: Intake, written: str | None) -> OptimizeRes
         notes=[*allocation.notes, *(f"{problem.where}: {problem.what}" for problem in intake.problems.values())],
         previous=previous,
         written=written,
+        volatilities=[
+            Volatility(
+                estimate.days,
+                estimate.halflife_days,
+                round(estimate.ann_volatility * 100, 4),
+                estimate.leverage,
+                estimate.in_force,
+            )
+            for estimate in allocation.volatilities
+        ],
     )
 
 

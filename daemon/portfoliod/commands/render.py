@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from portfoliod.commands.check import Findings
-from portfoliod.commands.optimize import OptimizeResult
+from portfoliod.commands.optimize import OptimizeResult, Volatility
 from portfoliod.commands.plan import Preview
 from portfoliod.model import Problem
 from portfoliod.reconciler import Standing
@@ -75,9 +75,24 @@ def optimization(result: OptimizeResult) -> RenderableType:
     return Group(
         table,
         summary,
+        *([_volatilities(result.volatilities)] if result.volatilities else []),
         *notes,
         Text(f"written: {result.written}" if result.written else "nothing was written", style="bold"),
     )
+
+
+def _volatilities(estimates: list[Volatility]) -> Table:
+    """Return the table of what each estimate of the volatility would make of the leverage."""
+    table = _table("volatility by", ">a year", ">leverage", "")
+    for estimate in estimates:
+        halflife = "" if estimate.halflife_days is None else f", half-life {estimate.halflife_days:g}"
+        table.add_row(
+            f"{estimate.days} days{halflife}",
+            f"{estimate.ann_volatility_pct:.2f} %",
+            f"{estimate.leverage:.4f}",
+            "in force" if estimate.in_force else "",
+        )
+    return table
 
 
 def preview(result: Preview) -> RenderableType:

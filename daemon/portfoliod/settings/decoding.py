@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -57,23 +57,47 @@ def _read_fields(
             problems.append(f"{place}: unknown key{nearest(name, fields)}")
             continue
         field_type = fields[name].type
-        if isinstance(field_type, type) and issubclass(field_type, msgspec.Struct) and isinstance(value, dict):
-            nested = _read_fields(value, field_type, f"{place}.", problems)
-            if not any(problem.startswith(f"{place}.") for problem in problems):
-                values[name] = _build(field_type, nested, place, problems)
-            continue
-        try:
-            values[name] = msgspec.convert(value, field_type)
-        except msgspec.ValidationError as error:
-            shown = "(not shown)" if place in SECRET else repr(value)[:LONGEST_SHOWN]
-            problems.append(f"{place}: {shown}: {_sentence(error)}")
-            continue
-        if isinstance(value, float) and not math.isfinite(value):
-            problems.append(f"{place}: {value!r}: expected a finite number")
+        row_type = _row_type(field_type)
+        if row_type is not None and isinstance(value, dict):
+            values[name] = {
+                row: _read_value(item, row_type, f"{place}.{row[:LONGEST_SHOWN]}", problems)
+                for row, item in value.items()
+            }
+        else:
+            values[name] = _read_value(value, field_type, place, problems)
     problems.extend(
         f"{prefix}{name}: missing" for name, field in fields.items() if field.required and name not in table
     )
     return values
+
+
+def _read_value(value: object, kind: object, place: str, problems: list[str]) -> object:
+    """Return a value as its type; None, and one problem more, where it does not fit."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+        before = len(problems)
+        nested = _read_fields(value, kind, f"{place}.", problems)
+        return _build(kind, nested, place, problems) if len(problems) == before else None
+    try:
+        found: object = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        shown = "(not shown)" if place in SECRET else repr(value)[:LONGEST_SHOWN]
+        problems.append(f"{place}: {shown}: {_sentence(error)}")
+        return None
+    if not _finite(value):
+        problems.append(f"{place}: {value!r}: expected a finite number")
+    return found
+
+
+def _row_type(field_type: object) -> object:
+    """Return what a table holds whose keys the user chooses; None for any other field, and for a driver's own table."""
+    arguments = get_args(field_type)
+    row = arguments[-1] if get_origin(field_type) is Mapping else None
+    return None if get_origin(row) is Mapping else row
+
+
+def _finite(value: object) -> bool:
+    numbers = value if isinstance(value, list) else [value]
+    return all(math.isfinite(number) for number in numbers if isinstance(number, float))
 
 
 def _build(kind: type[msgspec.Struct], values: dict[str, object], place: str, problems: list[str]) -> object:

@@ -11,10 +11,11 @@ import msgspec
 
 from portfoliod.errors import SettingsError
 from portfoliod.settings.decoding import nearest, read_table
+from portfoliod.settings.limits import check_limits
 from portfoliod.settings.source import KEPT, read_toml
 from portfoliod.settings.tables import Settings
 
-ALLOCATORS = ("slope_std", "equal", "inverse_vol", "hrp")
+ALLOCATORS = ("slope_std", "min_variance", "equal", "inverse_vol", "hrp")
 ALLOCATOR_GROUP = "portfoliod.allocators"
 """The entry points of packages that register another one."""
 VENUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -38,6 +39,7 @@ def load_settings(path: Path) -> Settings:
                 mend='add a line such as: driver = "paper"',
             )
     _check_names(settings, str(path))
+    check_limits(settings.optimizer, str(path))
     if settings.default_venue not in venues:
         raise SettingsError(
             "default_venue is not one of the venues",

@@ -19,6 +19,15 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=3_600_000)]
 
 
+class GroupSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[optimizer.groups]: a limit on the sum of several strategies' weights."""
+
+    members: Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(min_length=1)]
+    """Names of strategies, or patterns such as "btc_*"."""
+    max: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    min: Fraction = 0.0
+
+
 class OptimizerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[optimizer]: how weights and leverage are computed, and when."""
 
@@ -30,9 +39,23 @@ class OptimizerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     allocator: str = "slope_std"
     max_weight: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     """The largest share of one strategy."""
+    turnover_cost: NotNegative = 0.0
+    """Basis points of what a re-optimization buys and sells; slope_std trades only what earns them."""
+    turnover_days: Positive = 30.0
+    """In so many days."""
+    covariance: Literal["sample", "ledoit_wolf"] = "sample"
+    objective: Literal["cumsum", "log_equity"] = "cumsum"
+    """Whose slope slope_std maximises."""
+    bounds: Mapping[str, tuple[Fraction, Fraction]] = {}
+    """The smallest and the largest share of a strategy, by its name."""
+    groups: Mapping[str, GroupSettings] = {}
     max_leverage: NotNegative = 5.0
     vol_floor: Positive = 0.01
     """Annual. Below it the leverage is computed as if the volatility were this."""
+    vol_lookback_days: Annotated[int, msgspec.Meta(ge=3, le=100_000)] | None = None
+    """Calendar days of the volatility behind the leverage. None: lookback_days."""
+    vol_halflife_days: Positive | None = None
+    """A day so long ago counts half in it. None: all count alike."""
     min_history_days: Count = 30
     stale_after_days: Annotated[int, msgspec.Meta(ge=0)] = 7
     when_no_edge: Literal["cash", "keep"] = "cash"
