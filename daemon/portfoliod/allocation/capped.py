@@ -19,6 +19,7 @@ from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.candidate import Candidate, Riskless, ratio_of
 from portfoliod.allocation.face import Face, best_on_face, stationary
 from portfoliod.allocation.nonnegative import NOTHING, RISKLESS, Mix, rounding
+from portfoliod.allocation.pivoting import MANY, likely_face
 
 _ROUNDS = 300
 _PROVEN = 1e-13
@@ -59,13 +60,13 @@ def best_allowed_mix(problem: Problem) -> Candidate:
         Riskless: the ratio has no bound.
     """
     allowed = problem.allowed
-    priced = _by_prices(problem) if allowed.ceilings.size else None
-    if priced is None:
+    first = _by_prices(problem) if allowed.ceilings.size else _by_pivoting(problem)
+    if first is None:
         weights, path, portfolios = _mix(problem, allowed.corner(problem.gains)[None, :])
         now = best = _appraise(problem, weights, path)
     else:
-        now = best = priced
-        portfolios = priced.weights[None, :]
+        now = best = first
+        portfolios = first.weights[None, :]
     idle = 0
     for _ in range(_ROUNDS):
         if best.gap <= _PROVEN or idle > _PATIENCE:
@@ -189,6 +190,15 @@ def _by_prices(problem: Problem) -> Appraisal | None:
         goal[tight] = np.maximum(found_prices, 0.0)
         prices = goal if step < _PRICE_STEPS // 2 else (prices + goal) / 2.0
     return best
+
+
+def _by_pivoting(problem: Problem) -> Appraisal | None:
+    """Return the optimum under the caps if a quick guess finds its face."""
+    if problem.gains.size > MANY:
+        return None
+    face = likely_face(problem)
+    refit = None if face is None else best_on_face(problem, face)
+    return None if refit is None else _appraise(problem, *refit)
 
 
 def _mix(problem: Problem, portfolios: Floats) -> tuple[Floats, Floats, Floats]:

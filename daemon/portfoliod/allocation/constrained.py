@@ -149,7 +149,7 @@ def _problem(ratio: Ratio, limits: Limits, solver: Solver) -> tuple[Problem | No
         strategies = np.concatenate((strategies, strategies))
         gains = np.concatenate((gains + ratio.cost, gains - ratio.cost))
         caps = np.concatenate((kept, caps - kept))
-    open_cells = caps > EDGE
+    open_cells = np.flatnonzero(caps > EDGE)
     strategies, gains, caps = strategies[open_cells], gains[open_cells], caps[open_cells]
     cells = _Cells(lower, room, strategies)
     if room <= EDGE:
@@ -158,9 +158,10 @@ def _problem(ratio: Ratio, limits: Limits, solver: Solver) -> tuple[Problem | No
     allowed = Allowed(np.minimum(caps / room, 1.0), members, (limits.ceilings - limits.members @ lower) / room)
     risk = standard.risk / largest
     gains = (constant + float(ratio.gains @ lower) + room * gains) / largest
+    paths = standard.paths if strategies.size == lower.size and ratio.held is None else standard.paths[strategies]
     if not lower.any():
-        return Problem(standard.paths[strategies], gains, risk[strategies], allowed, solver), cells
-    rows = (lower * risk) @ standard.paths + (room * risk[strategies])[:, None] * standard.paths[strategies]
+        return Problem(paths, gains, risk[strategies], allowed, solver), cells
+    rows = (lower * risk) @ standard.paths + (room * risk[strategies])[:, None] * paths
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     if (lengths <= RISKLESS * (lower @ risk + room * risk[strategies])).any():
         raise Riskless(np.flatnonzero(lower).tolist())

@@ -68,7 +68,7 @@ def nonnegative(paths: Floats, slopes: Floats, start: Mix = NOTHING) -> Solution
     """
     gram: Floats = paths @ paths.T
     gram.flat[:: slopes.size + 1] += RIDGE
-    mix = _active_set(gram, slopes, start)
+    mix = active_set(gram, slopes, start)
     path = mix.values @ paths[mix.support]
     for _ in range(_REFINEMENTS):
         support, values = mix
@@ -81,7 +81,7 @@ def nonnegative(paths: Floats, slopes: Floats, start: Mix = NOTHING) -> Solution
         enough = rounding(norm, path.size) / 2.0
         if unsolved.max() > enough:
             unsolved[support] = open_slopes
-            mix = _active_set(gram, unsolved + values @ gram[support], mix)
+            mix = active_set(gram, unsolved + values @ gram[support], mix)
             path = mix.values @ paths[mix.support]
             continue
         if max(open_slopes.max(initial=0.0), -open_slopes.min(initial=0.0)) <= enough:
@@ -93,7 +93,8 @@ def nonnegative(paths: Floats, slopes: Floats, start: Mix = NOTHING) -> Solution
     return Solution(mix, path)
 
 
-def _active_set(gram: Floats, slopes: Floats, start: Mix) -> Mix:
+def active_set(gram: Floats, slopes: Floats, start: Mix) -> Mix:
+    """Return the optimal mix to within the rounding of the Gram matrix (k x k)."""
     mix = _settle(gram, slopes, start) if start.support.size else start
     tolerance = _TOLERANCE * float(np.abs(slopes).max(initial=0.0))
     for _ in range(3 * slopes.size + 10):

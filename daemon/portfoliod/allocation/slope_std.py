@@ -56,10 +56,8 @@ def optimum(returns: Floats, max_weight: float = 1.0) -> Optimum:
         weights[alive] = best.weights
         return best._replace(weights=weights)
     ratio, limits = slope_ratio(standard), caps(alive.size, max_weight)
-    if not any_edge(ratio, limits):
-        return _nothing(alive.size)
     if alive.size * max_weight <= 1.0:
-        return _all_at_the_cap(returns, max_weight)
+        return _all_at_the_cap(returns, max_weight) if any_edge(ratio, limits) else _nothing(alive.size)
     found = best_under(ratio, limits)
     weights = share_equally(returns, found.weights, standard.slopes)
     return Optimum(weights, found.ratio * sqrt(returns.shape[0] - 1), found.gap)
