@@ -33,8 +33,8 @@ class Allowed(NamedTuple):
         return self.priced_corner(gains)[0] if self.ceilings.size else fill(gains, self.caps)
 
     def keeps(self, mix: Floats) -> bool:
-        """Return whether a mix with sum 1 is allowed, to within rounding."""
-        inside = bool((mix >= -_SLACK).all() and (mix <= self.caps + _SLACK).all())
+        """Return whether a mix is allowed, to within rounding."""
+        inside = abs(float(mix.sum()) - 1.0) <= _SLACK and bool(((mix >= -_SLACK) & (mix <= self.caps + _SLACK)).all())
         return inside and bool((self.members @ mix <= self.ceilings + _SLACK).all())
 
     def tight(self, mix: Floats) -> Indices:

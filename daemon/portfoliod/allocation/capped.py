@@ -16,7 +16,7 @@ import numpy as np
 
 from portfoliod.allocation.allowed import Allowed, Problem, fill
 from portfoliod.allocation.arrays import Floats
-from portfoliod.allocation.candidate import Candidate, Riskless, ratio_of
+from portfoliod.allocation.candidate import ENOUGH, Candidate, Riskless, ratio_of
 from portfoliod.allocation.face import Face, best_on_face, stationary
 from portfoliod.allocation.nonnegative import NOTHING, RISKLESS, Mix, rounding
 from portfoliod.allocation.pivoting import MANY, likely_face
@@ -74,7 +74,7 @@ def best_allowed_mix(problem: Problem) -> Candidate:
         refit = best_on_face(problem, _face(problem, now))
         fitted = now if refit is None else _appraise(problem, *refit)
         reached = min(best, now, fitted, key=_gap)
-        if fitted.ratio > now.ratio or (fitted.gap < now.gap and fitted.ratio > now.ratio * (1.0 - _PROVEN)):
+        if fitted.ratio > now.ratio or (fitted.gap < now.gap and fitted.ratio > now.ratio * (1.0 - ENOUGH)):
             now, portfolios = fitted, fitted.weights[None, :]
         else:
             before = now.ratio
@@ -182,6 +182,7 @@ def _by_prices(problem: Problem) -> Appraisal | None:
         weights, path, found_prices = solved
         if allowed.keeps(weights):
             weights = np.clip(weights, 0.0, allowed.caps)
+            weights /= weights.sum()
             now = _appraise(problem, weights, path)
             best = now if best is None or now.gap < best.gap else best
             if best.gap <= _PROVEN:
@@ -193,12 +194,15 @@ def _by_prices(problem: Problem) -> Appraisal | None:
 
 
 def _by_pivoting(problem: Problem) -> Appraisal | None:
-    """Return the optimum under the caps if a quick guess finds its face."""
+    """Return the optimum under the caps if a quick guess finds its face, None where it is not proven to be one."""
     if problem.gains.size > MANY:
         return None
     face = likely_face(problem)
     refit = None if face is None else best_on_face(problem, face)
-    return None if refit is None else _appraise(problem, *refit)
+    if refit is None:
+        return None
+    found = _appraise(problem, *refit)
+    return found if found.gap <= ENOUGH else None
 
 
 def _mix(problem: Problem, portfolios: Floats) -> tuple[Floats, Floats, Floats]:

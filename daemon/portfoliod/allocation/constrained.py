@@ -8,6 +8,8 @@ caps are exact. What is constant in the numerator is added to each cell's gain, 
 
 from __future__ import annotations
 
+from contextlib import suppress
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +22,13 @@ from portfoliod.allocation.limits import Limits
 from portfoliod.allocation.nonnegative import RISKLESS, nonnegative, nonnegative_by_scipy
 from portfoliod.allocation.standardise import Standardised
 from portfoliod.allocation.uncapped import best_mix
+from portfoliod.errors import AllocationError
+
+_EXTREME = 1e50
+_HIDDEN = 1e-7
+
+UNPROVEN = 1.0
+"""With a larger gap nothing is known of the weights."""
 
 
 class Ratio(NamedTuple):
@@ -62,14 +71,29 @@ def best_under(ratio: Ratio, limits: Limits) -> Best:
 
     Raises:
         Riskless: the ratio has no bound.
+        AllocationError: rounding hides the best.
     """
-    first = search(ratio, limits)
-    if first.gap <= ENOUGH:
-        return first
-    try:
-        return min(first, search(ratio, limits, nonnegative_by_scipy), key=lambda best: best.gap)
-    except Riskless:
-        return first
+    best = search(ratio, limits)
+    if best.gap > ENOUGH:
+        with suppress(Riskless):
+            best = min(best, search(ratio, limits, nonnegative_by_scipy), key=attrgetter("gap"))
+    if best.gap > UNPROVEN or not _kept(best.weights, limits):
+        raise AllocationError(
+            "the best weights cannot be computed",
+            found=f"a bound on the miss of {best.gap:.1e}, a sum of {best.weights.sum():.9g}: returns differ too much in "
+            "scale, or almost cancel each other",
+            mend="correct stats.json of strategies with tiny or huge returns, or choose another allocator",
+        )
+    return best
+
+
+def _kept(weights: Floats, limits: Limits) -> bool:
+    """Return whether the weights are all zero or keep the limits, to within what rounding to six places hides."""
+    if not weights.any():
+        return True
+    within = bool(((weights >= limits.lower - _HIDDEN) & (weights <= limits.upper + _HIDDEN)).all())
+    grouped = bool((limits.members @ weights <= limits.ceilings + _HIDDEN).all())
+    return within and grouped and abs(float(weights.sum()) - 1.0) <= _HIDDEN
 
 
 def any_edge(ratio: Ratio, limits: Limits) -> bool:
@@ -106,7 +130,8 @@ def search(ratio: Ratio, limits: Limits, solver: Solver = nonnegative) -> Best:
         return Best(cells.lower if _fixed_has_edge(ratio, cells) else np.zeros(cells.lower.size), 0.0, 0.0)
     if not has_edge(problem, EDGE):
         return Best(np.zeros(cells.lower.size), 0.0, 0.0)
-    scale = float(np.abs(problem.gains / problem.risk).max())
+    steepest = float(np.abs(problem.gains / problem.risk).max())
+    scale = steepest if steepest > _EXTREME else 1.0  # squares must fit
     try:
         found = best_allowed_mix(problem._replace(gains=problem.gains / scale))
     except Riskless as error:

@@ -120,6 +120,8 @@ def _climb(returns: Floats, ratio: Ratio, limits: Limits, now: _Point) -> _Point
 
 def _step(returns: Floats, ratio: Ratio, now: _Point, goal: Floats) -> _Point | None:
     """Return a better portfolio on the way to `goal`, None when there is none."""
+    if not goal.any():
+        return None
     share = 1.0
     for _ in range(_HALVINGS):
         further = _point(returns, ratio, (1.0 - share) * now.weights + share * goal)

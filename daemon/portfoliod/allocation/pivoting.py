@@ -20,10 +20,14 @@ MANY = 200
 _STEPS = 25
 _JOIN = 4
 _WRONG = 1e-13
+_EXTREME = 1e-50
+"""Inverses of more unequal risks do not fit."""
 
 
 def likely_face(problem: Problem) -> Face | None:
     """Return the face of the optimum under the caps, None when it was not found."""
+    if problem.risk.min() < _EXTREME * problem.risk.max():
+        return None
     gram = problem.paths @ problem.paths.T
     gram.flat[:: gram.shape[0] + 1] += RIDGE
     slopes, shares = problem.gains / problem.risk, 1.0 / problem.risk
