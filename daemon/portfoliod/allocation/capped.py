@@ -8,7 +8,7 @@ better (`face`).
 
 from __future__ import annotations
 
-from math import sqrt
+from math import inf, sqrt
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ _ROUNDS = 300
 _PROVEN = 1e-13
 _PATIENCE = 20
 _JOIN = 24
-_PRICE_STEPS = 16
+_PRICE_STEPS = 30
 _UNCLEAR = 1e-3
 """With a larger gap a mix does not tell which limits bind."""
 _gap = attrgetter("gap")
@@ -157,20 +157,26 @@ def _relaxed(problem: Problem, prices: Floats) -> Floats:
 def _by_prices(problem: Problem) -> Appraisal | None:
     """Return the optimum within the groups' ceilings if it is found by way of their prices.
 
-    At the right prices the best mix under the caps alone keeps the ceilings. The face that it is on gives the next
-    prices: Newton's method, which mostly ends after few steps, and sometimes not at all.
+    The best ratio under the caps alone is never below that within the ceilings, is convex in the prices, and at the
+    right ones equal to it. The face that it is on gives the next prices (Newton's method); where they turn out to be
+    too high, half the way. Mostly that ends after few steps, and sometimes not at all.
     """
     allowed = problem.allowed
     only_caps = Allowed(allowed.caps, allowed.members[:0], allowed.ceilings[:0])
-    prices = np.zeros(allowed.ceilings.size)
+    prices = lowest_prices = np.zeros(allowed.ceilings.size)
+    lowest = inf
     best: Appraisal | None = None
-    for step in range(_PRICE_STEPS):
+    for _ in range(_PRICE_STEPS):
         try:
             found = best_allowed_mix(problem._replace(gains=_relaxed(problem, prices), allowed=only_caps))
         except Riskless:
             return best
+        if found.ratio > lowest:
+            prices = (prices + lowest_prices) / 2.0
+            continue
         if found.gap > _UNCLEAR:
             return best
+        lowest, lowest_prices = found.ratio, prices
         mix = np.zeros(allowed.caps.size)
         mix[found.mix.support] = found.mix.values / problem.risk[found.mix.support]
         mix /= mix.sum()
@@ -187,9 +193,8 @@ def _by_prices(problem: Problem) -> Appraisal | None:
             best = now if best is None or now.gap < best.gap else best
             if best.gap <= _PROVEN:
                 return best
-        goal = np.zeros(prices.size)
-        goal[tight] = np.maximum(found_prices, 0.0)
-        prices = goal if step < _PRICE_STEPS // 2 else (prices + goal) / 2.0
+        prices = np.zeros(prices.size)
+        prices[tight] = np.maximum(found_prices, 0.0)
     return best
 
 

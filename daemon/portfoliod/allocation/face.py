@@ -120,15 +120,17 @@ def stationary(problem: Problem, face: Face) -> tuple[Floats, Floats, Floats] | 
     system.flat[: count * (count + extra + 1) : count + extra + 1] += RIDGE
     system[:count, count:] = conditions.T
     system[count:, :count] = conditions
+    # Two groups that say the same on this face, a maximum and a minimum of the rest, share one price.
+    dependent = extra > 1 and np.linalg.matrix_rank(conditions) < extra
     solution = np.zeros(count + extra)
     for _ in range(_REFINEMENTS):
         amounts, multipliers = solution[:count], solution[count:]
         left = slopes - rows @ (amounts @ rows) - multipliers @ conditions
+        right = np.concatenate((left, -(conditions @ amounts)))
         try:
-            solution = solution + np.linalg.solve(system, np.concatenate((left, -(conditions @ amounts))))
+            solution = solution + (np.linalg.lstsq(system, right)[0] if dependent else np.linalg.solve(system, right))
         except np.linalg.LinAlgError:
-            solution = np.linalg.lstsq(system, np.concatenate((slopes, np.zeros(extra))))[0]
-            break
+            return None
     amounts = solution[:count] / lengths
     if not np.isfinite(solution).all() or amounts[0] <= 0.0:
         return None
