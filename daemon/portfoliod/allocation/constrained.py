@@ -80,8 +80,8 @@ def best_under(ratio: Ratio, limits: Limits) -> Best:
     if best.gap > UNPROVEN or not _kept(best.weights, limits):
         raise AllocationError(
             "the best weights cannot be computed",
-            found=f"a miss of up to {best.gap:.1e}, weights that add up to {best.weights.sum():.9g}: returns differ too "
-            "much in scale, or almost cancel each other",
+            found=f"a miss of up to {best.gap:.1e}, weights with a sum of {best.weights.sum():.9g}: returns differ "
+            "too much in scale, or almost cancel each other",
             mend="correct stats.json of strategies with tiny or huge returns, or choose another allocator",
         )
     return best
