@@ -8,7 +8,7 @@ READY   := $(VENV)/.ready
 # Most tests wait for a process or a socket: two a core.
 WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 
-.PHONY: demo run test test-fast test-service lint format bench simulate soak install-service lock clean help
+.PHONY: demo run test test-fast test-service lint format bench bench-allocation simulate soak install-service lock clean help
 
 help:             ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -49,6 +49,15 @@ format: $(READY)  ## let ruff rewrite
 bench: $(READY)   ## latency, memory, processor time, solver ratios
 	$(BIN)/python -m benchmarks
 
+bench-allocation: $(VENV)-bench/.ready ## the solver beside SLSQP and three libraries; CANDLES=dir, MOST=n
+	$(VENV)-bench/bin/python -m benchmarks.allocation $(if $(CANDLES),--candles $(CANDLES)) $(if $(MOST),--most $(MOST))
+
+$(VENV)-bench/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(VENV)-bench/bin/pip install --quiet --editable . --group bench
+	@touch $@
+
 simulate: $(READY) ## 10,000 simulated hours; HOURS=n, or one run: SEED=n
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(HOURS),--hours $(HOURS))
 
@@ -74,4 +83,4 @@ lock:             ## resolve the dependencies anew, with hashes, for every platf
 	rm -r $(VENV)-lock
 
 clean:            ## remove the virtual environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
+	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,17 +28,15 @@ class Limits(NamedTuple):
     members: Floats
     """K x N, entries 1 and -1 (a group's minimum is a ceiling on the negative sum)."""
     ceilings: Floats
-
-    @property
-    def plain(self) -> bool:
-        """Whether they allow every portfolio."""
-        return not self.lower.any() and bool((self.upper >= 1.0).all()) and not self.ceilings.size
+    plain: bool = False
+    """Whether they allow every portfolio."""
 
 
+@lru_cache(maxsize=8)
 def caps(strategies: int, max_weight: float) -> Limits:
     """Return the limits of a cap on each weight; too small a one leaves no portfolio, which is not looked at here."""
     upper = np.full(strategies, min(max_weight, 1.0))
-    return Limits(np.zeros(strategies), upper, np.zeros((0, strategies)), np.zeros(0))
+    return Limits(np.zeros(strategies), upper, np.zeros((0, strategies)), np.zeros(0), max_weight >= 1.0)
 
 
 def limits(names: tuple[str, ...], rules: Rules) -> Limits:
@@ -67,7 +66,8 @@ def _collected(names: tuple[str, ...], rules: Rules) -> Limits:
         if group.min > 0.0:
             rows.append(-row)
             ceilings.append(-group.min)
-    return Limits(lower, upper, np.array(rows).reshape(len(rows), len(names)), np.array(ceilings))
+    plain = not rows and not lower.any() and bool((upper >= 1.0).all())
+    return Limits(lower, upper, np.array(rows).reshape(len(rows), len(names)), np.array(ceilings), plain)
 
 
 def notes(names: tuple[str, ...], weights: Floats, rules: Rules) -> list[str]:
@@ -111,7 +111,7 @@ def _members(group: Group, names: tuple[str, ...]) -> NDArray[np.bool_]:
 
 
 def _feasible(found: Limits) -> bool:
-    lower, upper, members, ceilings = found
+    lower, upper, members, ceilings, _ = found
     if (lower > upper + _SLACK).any() or lower.sum() > 1.0 + _SLACK or upper.sum() < 1.0 - _SLACK:
         return False
     if not ceilings.size:

@@ -95,7 +95,7 @@ def nonnegative(paths: Floats, slopes: Floats, start: Mix = NOTHING) -> Solution
 
 def active_set(gram: Floats, slopes: Floats, start: Mix) -> Mix:
     """Return the optimal mix to within the rounding of the Gram matrix (k x k)."""
-    mix = _settle(gram, slopes, start) if start.support.size else start
+    mix = _settle(gram, slopes, start) if start.support.size else _shrink(gram, slopes, (slopes > 0.0).nonzero()[0])
     tolerance = _TOLERANCE * float(np.abs(slopes).max(initial=0.0))
     for _ in range(3 * slopes.size + 10):
         gradient = slopes - mix.values @ gram[mix.support]

@@ -72,20 +72,32 @@ def standardise(returns: Floats) -> Standardised:
             mend=f"set lookback_days to at least {MIN_DAYS}",
         )
     rows = np.ascontiguousarray(returns.T)
-    largest = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    largest = np.abs(rows).max(axis=1)
+    if not (largest.min() > 1.0 / _EXTREME and largest.max() < _EXTREME):
+        return _scaled(rows, largest)
+    paths = rows - (rows @ _mean_weights(days))[:, None]
+    norms = np.sqrt(np.einsum("ij,ij->i", paths, paths))
+    slopes = rows @ slope_weights(days)
+    if (norms <= DEAD * sqrt(days - 1) * largest).any():
+        return _scaled(rows, largest)
+    paths /= norms[:, None]
+    return Standardised(paths, slopes / norms, norms)
+
+
+def _scaled(rows: Floats, largest: Floats) -> Standardised:
+    """Return the same where rows are dead or their squares do not fit, after scaling each by its largest return."""
     if not np.isfinite(largest).all():
         raise AllocationError(
             "a return is not a finite number",
             found=f"column {int(np.flatnonzero(~np.isfinite(largest))[0])} of the returns",
             mend="correct the strategy's stats.json",
         )
-    largest[largest == 0.0] = 1.0
-    if largest.max() > _EXTREME or largest.min() < 1.0 / _EXTREME:
-        scaled = standardise((rows / largest[:, None]).T)
-        return scaled._replace(risk=scaled.risk * largest)
-    paths = rows - (rows @ _mean_weights(days))[:, None]
+    scales = np.where(largest == 0.0, 1.0, largest)
+    days = rows.shape[1]
+    scaled = rows / scales[:, None]
+    paths = scaled - (scaled @ _mean_weights(days))[:, None]
     norms = np.sqrt(np.einsum("ij,ij->i", paths, paths))
-    dead = norms <= DEAD * sqrt(days - 1) * largest
+    dead = norms <= DEAD * sqrt(days - 1)
     divisors = np.where(dead, np.inf, norms)
-    paths /= divisors[:, None]
-    return Standardised(paths, (rows @ slope_weights(days)) / divisors, np.where(dead, 0.0, norms))
+    slopes = (scaled @ slope_weights(days)) / divisors
+    return Standardised(paths / divisors[:, None], slopes, np.where(dead, 0.0, norms * scales))

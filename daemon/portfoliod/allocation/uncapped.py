@@ -33,7 +33,12 @@ def best_mix(paths: Floats, slopes: Floats, solver: Solver) -> Candidate:
     Raises:
         Riskless: the ratio has no bound.
     """
-    working = np.arange(slopes.size) if slopes.size <= _FEW else np.argsort(-slopes, kind="stable")[:_FIRST]
+    if slopes.size <= _FEW:
+        mix, path = solver(paths, slopes, NOTHING)
+        if mix.support.size:
+            ratio = ratio_of(paths, slopes, mix)
+            return Candidate(mix, ratio, certified_gap(slopes, paths @ path, path, ratio))
+    working = np.argsort(-slopes, kind="stable")[:_FIRST]
     tolerance = _IMPROVES * float(slopes.max())
     steepest = int(slopes.argmax())
     found, path, ratio = Mix(np.array([steepest]), np.ones(1)), paths[steepest], float(slopes[steepest])
