@@ -49,8 +49,8 @@ format: $(READY)  ## let ruff rewrite
 bench: $(READY)   ## latency, memory, processor time, solver ratios
 	$(BIN)/python -m benchmarks
 
-bench-allocation: $(VENV)-bench/.ready ## the solver beside SLSQP and three libraries; CANDLES=dir, MOST=n
-	$(VENV)-bench/bin/python -m benchmarks.allocation $(if $(CANDLES),--candles $(CANDLES)) $(if $(MOST),--most $(MOST))
+bench-allocation: $(VENV)-bench/.ready ## the solver beside SLSQP and three libraries; CANDLES=dir, COUNTS="5 20"
+	$(VENV)-bench/bin/python -m benchmarks.allocation $(if $(CANDLES),--candles $(CANDLES)) $(if $(COUNTS),--counts $(COUNTS))
 
 $(VENV)-bench/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)-bench

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.solver import STARTS, independent, slsqp, trend_followers
+from benchmarks.solver import STARTS, slsqp, trend_followers
 from portfoliod.allocation import Group, Rules, Window, optimum, score, weigh
 from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.standardise import slope_weights
@@ -200,28 +200,25 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--candles", type=Path, help="a folder with SYMBOL-1h.csv.gz files")
-    parser.add_argument("--most", type=int, default=COUNTS[-1], help="leave out larger numbers of strategies")
+    parser.add_argument("--counts", type=int, nargs="+", choices=COUNTS, default=COUNTS, help="numbers of strategies")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")  # the libraries deprecate each other
     versions = {name: importlib.metadata.version(package) for name, (package, _) in PEERS.items()}
     versions |= {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "cvxpy")}
     said = ", ".join(f"{name} {version}" for name, version in versions.items())
     print(f"{os.cpu_count()} cores, {_processor()}; Python {platform.python_version()}, {said}\n")
-    counts = [count for count in COUNTS if count <= asked.most]
+    counts = asked.counts
     print(f"| data | N | exact | gap | SLSQP, {STARTS} starts | {' | '.join(PEERS)} |")
     print("|---|---|---|---|---|---|---|---|")
     for count in counts:
         print(row("trend rules", trend_followers(count)), flush=True)
     if asked.candles is not None:
-        for count in (5, 20, 100):
+        for count in counts:
             print(row("trend rules on candles", on_candles(asked.candles, count)), flush=True)
     print("\n| N | max_weight | bounds | a group | turnover | Ledoit-Wolf | log equity | min_variance |")
     print("|---|---|---|---|---|---|---|---|")
     for count in counts:
         print(f"| {count} | {' | '.join(constrained(trend_followers(count)))} |", flush=True)
-    if asked.most >= 100:
-        exact_ms = milliseconds(lambda: optimum(independent(100)), 5)
-        print(f"\nindependent strategies, N = 100, half of them held: {exact_ms:.2f} ms")
 
 
 def _processor() -> str:
