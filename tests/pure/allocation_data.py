@@ -50,8 +50,8 @@ def degenerate(draw: st.DrawFn) -> Floats:
     days, strategies = draw(st.sampled_from([3, 4, 10, 30, 120])), draw(st.integers(1, 40))
     random = np.random.default_rng(draw(SEEDS))
     returns: Floats = 0.01 * random.standard_normal((days, strategies)) + 0.001 * random.standard_normal(strategies)
-    for kind in draw(st.lists(st.sampled_from(sorted(_SPOIL)), max_size=3, unique=True)):
-        returns = _SPOIL[kind](returns, random)
+    for kind in draw(st.lists(st.sampled_from(sorted(SPOIL)), max_size=3, unique=True)):
+        returns = SPOIL[kind](returns, random)
     return returns
 
 
@@ -108,7 +108,7 @@ def _low_rank(returns: Floats, random: np.random.Generator) -> Floats:
     return low
 
 
-_SPOIL = {
+SPOIL = {
     "copy": _copy,
     "mirror": _mirror,
     "blend": _blend,
