@@ -247,3 +247,58 @@ def test_apply_applies_where_no_proposal_waits_yet(files: Files) -> None:
     files.stats("one", rising(1))
     assert run_command(files.root, "optimize", "--apply").returncode == 0
     assert config(files.root)["weights"] == {"one": 1.0}
+
+
+def test_the_leverage_that_each_volatility_estimate_would_give_is_shown(files: Files) -> None:
+    files.settings("[optimizer]\nvol_lookback_days = 60\nvol_halflife_days = 20\n")
+    files.stats("one", rising(1))
+    shown = optimized(files.root, "--dry-run")
+    estimates = shown["volatilities"]
+    assert [(row["days"], row["halflife_days"]) for row in estimates][:2] == [(60, 20.0), (365, None)]
+    assert [row["in_force"] for row in estimates] == [True] + [False] * (len(estimates) - 1)
+    assert (estimates[0]["leverage"], estimates[0]["ann_volatility_pct"]) == (
+        shown["leverage"],
+        shown["ann_volatility_pct"],
+    )
+    table = run_command(files.root, "optimize", "--dry-run").stdout
+    assert "60 days, half-life 20" in table
+    assert "in force" in table
+
+
+def test_limits_hold_and_their_conflicts_are_told_apart(files: Files) -> None:
+    """A contradiction of the settings is 78; one that depends on the strategies is 1, and nothing is written."""
+    for number, name in enumerate(("btc_one", "btc_two", "eth_one")):
+        files.stats(name, rising(number))
+    files.settings(
+        '[optimizer.bounds]\neth_one = [0.3, 0.6]\n[optimizer.groups]\nbtc = {members = ["btc_*"], max = 0.5}\n'
+    )
+    weights = optimized(files.root, "--dry-run")["weights"]
+    assert weights["btc_one"] + weights["btc_two"] == pytest.approx(0.5, abs=2e-6)
+    files.settings(
+        '[optimizer.groups]\nbtc = {members = ["btc_*"], max = 0.5}\neth = {members = ["eth_*"], max = 0.4}\n'
+    )
+    ended = run_command(files.root, "optimize")
+    assert ended.returncode == 1
+    assert "optimizer.groups.btc" in ended.stderr
+    assert "optimizer.groups.eth" in ended.stderr
+    files.settings("[optimizer.bounds]\na = [0.7, 1.0]\nb = [0.6, 1.0]\n")
+    ended = run_command(files.root, "optimize")
+    assert ended.returncode == 78
+    assert "optimizer.bounds.a, optimizer.bounds.b" in ended.stderr
+    assert not (files.root / "config/portfolio_config.json").exists()
+
+
+@pytest.mark.slow
+def test_with_a_turnover_cost_optimizing_again_changes_nothing_and_new_days_change_less(files: Files) -> None:
+    files.settings("[optimizer]\nturnover_cost = 20\n")
+    for number in range(4):
+        files.stats(f"s{number}", rising(number))
+    first = optimized(files.root)["weights"]
+    assert optimized(files.root)["weights"] == first
+    for number in range(4):
+        files.stats(f"s{number}", [*rising(number)[1:], 0.03 * (-1) ** number])
+    cheap = optimized(files.root, "--dry-run")["weights"]
+    files.settings("")
+    free = optimized(files.root, "--dry-run")["weights"]
+    moved = [sum(abs(weights[name] - first[name]) for name in first) for weights in (cheap, free)]
+    assert moved[0] < moved[1]

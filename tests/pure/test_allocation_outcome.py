@@ -222,12 +222,15 @@ def test_an_installed_allocator_that_returns_no_weights_is_refused(weights: list
         allocate(histories(rising(100, 2, 2)), rules, lambda _returns, _rules: np.array(weights))
 
 
-def test_an_installed_allocator_that_fails_is_refused_with_its_error() -> None:
+@pytest.mark.parametrize("strategies", [1, 2])
+def test_an_installed_allocator_that_fails_is_refused_with_its_error(strategies: int) -> None:
+    """Also where there is nothing to choose."""
+
     def failing(_returns: Floats, _rules: Rules) -> Floats:
         raise ZeroDivisionError("by nothing")
 
     with pytest.raises(AllocationError) as raised:
-        allocate(histories(rising(100, 2, 2)), RULES, failing)
+        allocate(histories(rising(100, strategies, 2)), RULES, failing)
     assert raised.value.found == "ZeroDivisionError: by nothing"
 
 

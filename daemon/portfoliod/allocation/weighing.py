@@ -68,7 +68,7 @@ def weigh(
     allowed = caps(count, rules.max_weight) if underfilled else limits(frame.names, rules)
     if not any_edge(slope_ratio(standard), allowed):
         return Weighed(np.zeros(count), 0.0, ("no allocation has a positive score",))
-    if underfilled:
+    if underfilled and (chosen is slope_std or chosen is min_variance):
         weights, gap = np.full(count, rules.max_weight), 0.0
     else:
         weights, gap = _weigh(frame, rules, allowed, previous, chosen)
