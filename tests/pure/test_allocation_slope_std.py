@@ -230,13 +230,18 @@ def test_the_memory_layout_of_the_returns_does_not_matter() -> None:
     assert optimum(np.asfortranarray(returns)).weights.tolist() == optimum(returns.copy(order="C")).weights.tolist()
 
 
-def test_many_more_strategies_than_days_are_certified_when_they_share_a_market() -> None:
+@pytest.mark.parametrize(("days", "strategies"), [(60, 2000), (365, 5000), (5000, 60), (5000, 1), (12, 9)])
+@pytest.mark.parametrize("cap", [1.0, 0.2])
+def test_few_and_many_strategies_and_days_are_certified_when_they_share_a_market(
+    days: int, strategies: int, cap: float
+) -> None:
     random = np.random.default_rng(0)
-    market = 0.02 * random.standard_normal((60, 1)) + 0.002
-    returns = market * random.uniform(0.5, 2.0, 2000) + 0.002 * random.standard_normal((60, 2000))
-    best = optimum(returns)
+    market = 0.02 * random.standard_normal((days, 1)) + 0.002
+    returns = market * random.uniform(0.5, 2.0, strategies) + 0.002 * random.standard_normal((days, strategies))
+    best = optimum(returns, cap)
     assert best.gap <= PROVEN
-    assert np.count_nonzero(best.weights) < 60
+    assert np.count_nonzero(best.weights) < max(days, 2)
+    assert best.weights.sum() == pytest.approx(min(1.0, cap * strategies))
 
 
 def test_optimizing_ordinary_returns_does_not_load_scipy() -> None:

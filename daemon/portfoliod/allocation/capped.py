@@ -2,7 +2,8 @@
 
 Every allowed mix is a non-negative mix of corners of the allowed set. So this is again the problem of `nonnegative`,
 with portfolios in the place of strategies. The corner with the steepest gain joins the mix until none improves it. That
-makes the search exact. What makes it short: the best mix with the same members at their limits takes over when it is
+makes the search exact. What makes it short: a guess at which limits bind (`pivoting`, and with groups their prices) is
+mostly right, and then proven at once; else the best mix with the same members at their limits takes over when it is
 better (`face`).
 """
 

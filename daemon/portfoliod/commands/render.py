@@ -21,6 +21,9 @@ from portfoliod.status import Status, sentence
 
 Result = TypeVar("Result", bound=msgspec.Struct)
 
+OPTIMIZING = ("slope_std", "min_variance")
+"""The allocators whose weights are the best of something."""
+
 COLOUR = {
     "running": "green",
     "halted": "red",
@@ -66,10 +69,11 @@ def optimization(result: OptimizeResult) -> RenderableType:
             "" if before is None else f"{before:.4f}",
             result.excluded.get(name, ""),
         )
+    proven = f", at most {result.optimality_gap:.1e} below the best" if result.allocator in OPTIMIZING else ""
     summary = Text(
         f"volatility {result.ann_volatility_pct:.2f} % a year, target {result.target_vol_pct:.2f} %, "
         f"leverage {result.leverage:g}\n{result.allocator} over {result.lookback_days} days: "
-        f"score {result.score:.6f}, at most {result.optimality_gap:.1e} below the best"
+        f"score {result.score:.6f}{proven}"
     )
     notes = [Text(f"note: {note}", style="yellow") for note in result.notes]
     return Group(
