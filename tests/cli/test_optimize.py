@@ -281,6 +281,7 @@ def test_limits_hold_and_their_conflicts_are_told_apart(files: Files) -> None:
     assert ended.returncode == 1
     assert "optimizer.groups.btc" in ended.stderr
     assert "optimizer.groups.eth" in ended.stderr
+    assert "the weights in force stay" in ended.stderr
     files.settings("[optimizer.bounds]\na = [0.7, 1.0]\nb = [0.6, 1.0]\n")
     ended = run_command(files.root, "optimize")
     assert ended.returncode == 78

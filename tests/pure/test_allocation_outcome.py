@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from portfoliod.allocation import ALLOCATORS, Rules, allocate, allocator, inputs_hash, score
+from portfoliod.allocation import ALLOCATORS, Group, Rules, allocate, allocator, inputs_hash, score
 from portfoliod.allocation.weights import to_six_places, water_fill
 from portfoliod.errors import AllocationError
 from portfoliod.model import History
@@ -241,6 +241,14 @@ def test_the_hash_changes_with_every_input() -> None:
         (base, Rules()),
         (base, Rules(target_vol=0.2)),
         (base, Rules(allocator="equal")),
+        (base, Rules(bounds={"s000": (0.0, 0.5)})),
+        (base, Rules(bounds={"s000": (0.1, 0.5)})),
+        (base, Rules(groups={"all": Group(("s*",), 0.9)})),
+        (base, Rules(turnover_cost=1.0)),
+        (base, Rules(covariance="ledoit_wolf")),
+        (base, Rules(objective="log_equity")),
+        (base, Rules(vol_lookback_days=90)),
+        (base, Rules(vol_halflife_days=30.0)),
         (base | {"s000": History(days, (*returns[:-1], 0.5))}, Rules()),
         (base | {"s000": History((*days[:-1], days[-1] + 1), returns)}, Rules()),
         (base | {"s002": History((), ())}, Rules()),
@@ -249,6 +257,12 @@ def test_the_hash_changes_with_every_input() -> None:
     hashes = [inputs_hash(*variant) for variant in variants]
     assert len(set(hashes)) == len(variants)
     assert all(len(value) == 64 for value in hashes)
+
+
+def test_the_order_of_the_limits_changes_no_hash() -> None:
+    base = histories(noise(40, 2, 1))
+    one, other = {"s000": (0.0, 0.5), "s001": (0.1, 1.0)}, {"s001": (0.1, 1), "s000": (0, 0.5)}
+    assert inputs_hash(base, Rules(bounds=one)) == inputs_hash(base, Rules(bounds=other))
 
 
 def test_a_whole_number_in_the_rules_hashes_like_its_fraction() -> None:

@@ -136,7 +136,10 @@ def _cash(histories: Mapping[str, History], included: Window, notes: tuple[str, 
 
 
 def inputs_hash(histories: Mapping[str, History], rules: Rules) -> str:
-    """Return a SHA-256 in hex of all that `allocate` reads; the order of the mapping does not matter."""
+    """Return a SHA-256 in hex of what `allocate` reads; the order of the mapping does not matter.
+
+    The weights in force are left out: they are the last result, which is no reason for the next optimization.
+    """
     digest = sha256(msgspec.json.encode(_fractions(msgspec.to_builtins(rules)), order="deterministic"))
     for name in sorted(histories):
         history = histories[name]

@@ -108,7 +108,11 @@ def _optimize(
             mend="let a strategy write stats.json; portfoliod new NAME makes one that does",
         )
     rules = rules_in_force(settings.optimizer, intake.portfolio, asked)
-    done = optimize(intake.histories, rules, intake.portfolio_raw, intake.portfolio, opening_keys(settings))
+    try:
+        done = optimize(intake.histories, rules, intake.portfolio_raw, intake.portfolio, opening_keys(settings))
+    except AllocationError as error:
+        error.kept = "nothing was written: the weights in force stay"
+        raise
     written = None
     if not dry_run and (done.allocation.edge or rules.when_no_edge == "cash"):
         propose = settings.optimizer.apply == "propose" and not apply
