@@ -72,20 +72,22 @@ def standardise(returns: Floats) -> Standardised:
             mend=f"set lookback_days to at least {MIN_DAYS}",
         )
     rows = np.ascontiguousarray(returns.T)
-    largest = np.abs(rows).max(axis=1)
-    if not (largest.min() > 1.0 / _EXTREME and largest.max() < _EXTREME):
-        return _scaled(rows, largest)
-    paths = rows - (rows @ _mean_weights(days))[:, None]
-    norms = np.sqrt(np.einsum("ij,ij->i", paths, paths))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is said below
+        means = rows @ _mean_weights(days)
+        paths = rows - means[:, None]
+        norms = np.sqrt(np.einsum("ij,ij->i", paths, paths))
+    at_most = np.abs(means) + norms  # no return is larger
+    ordinary = norms.min() > 1.0 / _EXTREME and at_most.max() < _EXTREME
+    if not (ordinary and (norms > DEAD * sqrt(days - 1) * at_most).all()):
+        return _scaled(rows)
     slopes = rows @ slope_weights(days)
-    if (norms <= DEAD * sqrt(days - 1) * largest).any():
-        return _scaled(rows, largest)
     paths /= norms[:, None]
     return Standardised(paths, slopes / norms, norms)
 
 
-def _scaled(rows: Floats, largest: Floats) -> Standardised:
+def _scaled(rows: Floats) -> Standardised:
     """Return the same where rows are dead or their squares do not fit, after scaling each by its largest return."""
+    largest = np.abs(rows).max(axis=1)
     if not np.isfinite(largest).all():
         raise AllocationError(
             "a return is not a finite number",
