@@ -1,4 +1,4 @@
-"""The two kinds of arrays that the allocators exchange."""
+"""The kinds of arrays that the allocators exchange."""
 
 from __future__ import annotations
 
@@ -11,3 +11,5 @@ Floats: TypeAlias = NDArray[np.float64]
 """Returns (days x strategies), or one number a strategy: the docstring that uses it gives the shape."""
 
 Indices: TypeAlias = NDArray[np.intp]
+
+Bools: TypeAlias = NDArray[np.bool_]
