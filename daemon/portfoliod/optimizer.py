@@ -104,7 +104,7 @@ def optimize(
     Raises:
         AllocationError: no trustworthy weights exist.
     """
-    allocation = allocate(histories, rules, _installed(rules.allocator), previous=_held(in_force))
+    allocation = allocate(histories, rules, installed_allocator(rules.allocator), previous=_held(in_force))
     digest = inputs_hash(histories, rules)
     keys: dict[str, object] = {} if current else dict(opening)
     keys |= {
@@ -129,7 +129,7 @@ def _held(portfolio: PortfolioConfig | None) -> dict[str, float] | None:
     return weights if any(weights.values()) else None
 
 
-def _installed(name: str) -> Allocator | None:
+def installed_allocator(name: str) -> Allocator | None:
     """Return the allocator that an installed package registers under a name, None for our own."""
     if name in ALLOCATORS:
         return None

@@ -48,6 +48,7 @@ class Workspace:
         self.lock_file = self.var / "lock"
         self.halt_file = self.var / "HALT"
         self.proposal_file = self.var / "proposal.json"
+        self.backtest_folder = self.var / "backtest"
         self.portfolio_lock_file = self.var / "portfolio.lock"
         self.wake_file = self.var / "wake"
         """Touched by a command that changed the journal, so that a running daemon looks at it."""

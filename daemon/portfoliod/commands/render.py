@@ -60,7 +60,7 @@ def watch(path: Path, read: Callable[[], Status]) -> None:
 
 def optimization(result: OptimizeResult) -> RenderableType:
     """Return the table of weights."""
-    table = _table("strategy", ">weight", ">before", "why not")
+    table = plain_table("strategy", ">weight", ">before", "why not")
     for name in sorted(result.weights, key=lambda name: (-result.weights[name], name)):
         before = result.previous.get(name)
         table.add_row(
@@ -87,7 +87,7 @@ def optimization(result: OptimizeResult) -> RenderableType:
 
 def _volatilities(estimates: list[Volatility]) -> Table:
     """Return the table of what each estimate of the volatility would make of the leverage."""
-    table = _table("volatility by", ">a year", ">leverage", "")
+    table = plain_table("volatility by", ">a year", ">leverage", "")
     for estimate in estimates:
         halflife = "" if estimate.halflife_days is None else f", half-life {estimate.halflife_days:g}"
         table.add_row(
@@ -103,7 +103,7 @@ def preview(result: Preview) -> RenderableType:
     """Return the orders and what is skipped."""
     parts: list[RenderableType] = []
     if result.orders:
-        table = _table("venue", "symbol", "side", ">quantity", ">notional", "reduce", "why")
+        table = plain_table("venue", "symbol", "side", ">quantity", ">notional", "reduce", "why")
         for order in result.orders:
             side = Text(order.side, style="green" if order.side == "buy" else "red")
             table.add_row(
@@ -119,7 +119,7 @@ def preview(result: Preview) -> RenderableType:
     else:
         parts.append(Text("nothing would be traded", style="bold"))
     if result.skipped:
-        table = _table("venue", "symbol", ">difference", "left alone because")
+        table = plain_table("venue", "symbol", ">difference", "left alone because")
         for skip in result.skipped:
             table.add_row(skip.venue, skip.symbol, skip.difference, skip.reason)
         parts.append(table)
@@ -147,7 +147,7 @@ def status(result: Status) -> RenderableType:
 
 
 def _strategies(result: Status) -> Table:
-    table = _table("strategy", ">weight", "wants", ">age", ">days", "problem")
+    table = plain_table("strategy", ">weight", "wants", ">age", ">days", "problem")
     for name, row in result.strategies.items():
         wants = ", ".join(f"{symbol} {position:g}" for symbol, position in row.positions.items())
         age = "" if row.state_age_s is None else _age(row.state_age_s)
@@ -157,7 +157,7 @@ def _strategies(result: Status) -> Table:
 
 
 def _markets(result: Status) -> Table:
-    table = _table("venue", "market", ">target", ">position", ">price", "status", "why")
+    table = plain_table("venue", "market", ">target", ">position", ">price", "status", "why")
     for row in result.markets:
         table.add_row(
             row.venue,
@@ -172,7 +172,7 @@ def _markets(result: Status) -> Table:
 
 
 def _venues(result: Status) -> Table:
-    table = _table("venue", "driver", "connected", ">equity", "prices", "problem")
+    table = plain_table("venue", "driver", "connected", ">equity", "prices", "problem")
     for name, row in result.venues.items():
         connected = Text("yes", style="green") if row.connected else Text("no", style="red")
         table.add_row(
@@ -198,7 +198,8 @@ def problem(row: Problem) -> Text:
     return text
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """Return a table without lines; columns whose name begins with > have their text at the right."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
