@@ -156,7 +156,7 @@ def optimize(
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the result. Default: var/backtest.")
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Decide every so many days.")
-@click.option("--cost-bps", type=float, default=0.0, show_default=True, help="Of what is traded.")
+@click.option("--cost-bps", type=float, help="Cost of what changes of weights trade. Default: turnover_cost, else 0.")
 @click.option("--allocator", help="slope_std, equal, inverse_vol, hrp, min_variance.")
 @click.option("--target-vol", type=float, help="Annual, as a fraction.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of the random portfolios.")
@@ -169,7 +169,7 @@ def backtest(
     random_portfolios: int,
     out: Path | None,
     every: int,
-    cost_bps: float,
+    cost_bps: float | None,
     allocator: str | None,
     target_vol: float | None,
     seed: int,
@@ -187,8 +187,9 @@ def backtest(
         context.workspace(),
         context.settings(),
         Overrides(target_vol, lookback, allocator),
-        Walk(every=every, cost_bps=cost_bps, random=random_portfolios, seed=seed),
-        out,
+        Walk(every=every, random=random_portfolios, seed=seed),
+        cost_bps=cost_bps,
+        out=out,
     )
     render.show(result, as_json=as_json, table=command.table)
 

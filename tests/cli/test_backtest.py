@@ -107,13 +107,16 @@ def test_a_table_for_people_beside_a_daemon_and_a_broken_file(files: Files, back
 
 
 def test_strategies_with_different_histories_are_told_apart(files: Files, backtest: Run) -> None:
-    files.settings('[optimizer]\nmin_history_days = 20\nallocator = "inverse_vol"\nmax_weight = 0.6\n')
+    files.settings(
+        '[optimizer]\nmin_history_days = 20\nallocator = "inverse_vol"\nmax_weight = 0.6\nturnover_cost = 3\n'
+    )
     files.stats("old", noisy_returns(1, days=200), last_day="2024-06-30")
     files.stats("young", noisy_returns(2, days=50), last_day="2024-06-30")
     files.stats("gone", noisy_returns(3, days=100), last_day="2024-04-15")
     ended = backtest("--json", "--lookback", "60")
     assert ended.returncode == 0, ended.stderr
     content = json.loads(ended.stdout)
+    assert (content["cost_bps"], content["allocator"]) == (3.0, "inverse_vol")
     assert content["period"]["excluded_days"] == 140 - content["period"]["days"] == 26
     young, gone = content["strategies"]["young"], content["strategies"]["gone"]
     assert (young["first_day"], young["days"], young["included_days"]) == ("2024-05-12", 50, 30)

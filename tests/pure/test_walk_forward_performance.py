@@ -46,7 +46,7 @@ def test_figures_are_their_formulas(returns: list[float], periods: float) -> Non
 
 def test_figures_without_a_value_are_none() -> None:
     one = performance(np.array([0.01]), np.array([1.0]), 365.0)
-    assert (one.sharpe, one.sortino, one.calmar) == (None, None, None)
+    assert (one.volatility, one.sharpe, one.sortino, one.calmar) == (None, None, None, None)
     still = performance(np.zeros(10), np.zeros(10), 365.0)
     assert (still.total_return, still.volatility, still.max_drawdown) == (0.0, 0.0, 0.0)
     assert (still.sharpe, still.sortino, still.calmar) == (None, None, None)

@@ -71,7 +71,7 @@ def figures(returns: Floats, traded: Floats, periods_per_year: float) -> Floats:
     with np.errstate(over="ignore"):
         cagr = curve[-1] ** (periods_per_year / days) - 1.0
     mean = returns.mean(axis=0)
-    std = returns.std(axis=0, ddof=1) if days > 1 else np.zeros(returns.shape[1])
+    std = returns.std(axis=0, ddof=1) if days > 1 else np.full(returns.shape[1], np.nan)
     downside = np.sqrt((np.minimum(returns, 0.0) ** 2).mean(axis=0))
     fallen = drawdown(curve).max(axis=0)
     year = sqrt(periods_per_year)

@@ -82,7 +82,7 @@ def timeline(histories: Mapping[str, History], rules: Rules) -> Timeline:
     start, last_day = int(days[0]) + lookback, int(days[-1])
     evaluated = days[(days >= start) & (count >= AT_LEAST)]
     if not evaluated.size:
-        raise _too_short(days, count, lookback)
+        raise _too_short(days, count, rules)
     ends = days[np.searchsorted(days, evaluated) - 1]
     first_day = int(ends[0]) - max(lookback, rules.vol_lookback_days or 0) + 1
     shape = (last_day - first_day + 1, len(names))
@@ -124,7 +124,7 @@ def _require_two(names: tuple[str, ...], strategies: int) -> None:
     )
 
 
-def _too_short(days: Indices, count: Indices, lookback: int) -> AllocationError:
+def _too_short(days: Indices, count: Indices, rules: Rules) -> AllocationError:
     together = days[count >= AT_LEAST]
     if not together.size:
         return AllocationError(
@@ -132,12 +132,12 @@ def _too_short(days: Indices, count: Indices, lookback: int) -> AllocationError:
             found=f"{days.size} days from {date.fromordinal(int(days[0]))} to {date.fromordinal(int(days[-1]))}",
             mend="let the strategies backtest the same period",
         )
-    length = int(together[-1]) - int(days[0])
+    first, last = int(days[0]), int(together[-1])
+    shorter = max((last - first) // 2, rules.min_history_days, MIN_DAYS)
+    more = "let the strategies backtest more days"
     return AllocationError(
         "the returns are too short for a walk-forward",
-        found=f"{length + 1} days, from {date.fromordinal(int(days[0]))} to {date.fromordinal(int(together[-1]))}, "
-        f"and the first {lookback} are the first window",
-        mend=f"backtest the strategies over more days, or: portfoliod backtest --lookback {length // 2}"
-        if length // 2 >= MIN_DAYS
-        else "backtest the strategies over more days",
+        found=f"{last - first + 1} days, from {date.fromordinal(first)} to {date.fromordinal(last)}, and the first "
+        f"{rules.lookback_days} are the first window",
+        mend=f"{more}, or: portfoliod backtest --lookback {shorter}" if first + shorter <= last else more,
     )

@@ -27,8 +27,18 @@ JSON_FILE = "walk_forward.json"
 PICTURE_FILE = "walk_forward.png"
 
 
-def backtest(workspace: Workspace, settings: Settings, asked: Overrides, walk: Walk, out: Path | None) -> Report:
+def backtest(
+    workspace: Workspace, settings: Settings, asked: Overrides, walk: Walk, *, cost_bps: float | None, out: Path | None
+) -> Report:
     """Walk forward with the files of this moment, and write the report and its picture into a folder.
+
+    Args:
+        workspace: whose files.
+        settings: its settings.
+        asked: what the command line asks for instead.
+        walk: how, but for the costs.
+        cost_bps: of what changes of weights trade; None: what the settings say that they cost.
+        out: the folder; None: var/backtest.
 
     Returns:
         The report with the files that were written, without its series.
@@ -38,7 +48,7 @@ def backtest(workspace: Workspace, settings: Settings, asked: Overrides, walk: W
         AllocationError: fewer than two strategies, too few days, no such allocator; nothing was written.
         PortfoliodError: the folder cannot be written.
     """
-    _require_sense(asked, walk)
+    _require_sense(asked.target_vol, cost_bps)
     folder = (workspace.backtest_folder if out is None else out).absolute()
     _require_room(folder)
     journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
@@ -46,6 +56,7 @@ def backtest(workspace: Workspace, settings: Settings, asked: Overrides, walk: W
     intake.read_all()
     problems = [f"{problem.where}: {problem.what}" for problem in intake.problems.values()]
     rules = rules_in_force(settings.optimizer, intake.portfolio, asked)
+    walk = msgspec.structs.replace(walk, cost_bps=rules.turnover_cost if cost_bps is None else cost_bps)
     try:
         with _progress_bar() as progress:
             found = walk_forward(intake.histories, rules, walk, installed_allocator(rules.allocator), progress)
@@ -88,12 +99,11 @@ def _picture(report: Report) -> bytes:
     return picture(report)
 
 
-def _require_sense(asked: Overrides, walk: Walk) -> None:
-    vol = asked.target_vol
-    if vol is not None and not 0 < vol <= 10:
-        raise UsageError("--target-vol is a fraction", found=f"{vol:g}", mend="write 0.30 for 30 % a year")
-    if not 0 <= walk.cost_bps <= 10_000:
-        raise UsageError("--cost-bps is in basis points", found=f"{walk.cost_bps:g}", mend="write 5 for 0.05 %")
+def _require_sense(target_vol: float | None, cost_bps: float | None) -> None:
+    if target_vol is not None and not 0 < target_vol <= 10:
+        raise UsageError("--target-vol is a fraction", found=f"{target_vol:g}", mend="write 0.30 for 30 % a year")
+    if cost_bps is not None and not 0 <= cost_bps <= 10_000:
+        raise UsageError("--cost-bps is in basis points", found=f"{cost_bps:g}", mend="write 5 for 0.05 %")
 
 
 def _require_room(folder: Path) -> None:

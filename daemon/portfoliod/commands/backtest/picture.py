@@ -72,11 +72,12 @@ def _title(figure: Figure, report: Report) -> None:
     period = report.period
     title = f"Walk-forward of {report.allocator}: does it beat chance?"
     figure.text(0.075, 0.958, title, fontsize=15, weight="bold", color=_INK)
+    days = "1 day" if period.days == 1 else f"{period.days:,} days"
     every = "daily" if report.every_days == 1 else f"every {report.every_days} days"
     figure.text(
         0.075,
         0.932,
-        f"{period.first_day} to {period.last_day}, {period.days:,} days; {len(report.strategies)} strategies, decided "
+        f"{period.first_day} to {period.last_day}, {days}; {len(report.strategies)} strategies, decided "
         f"{every} from the {report.lookback_days} days before, costs {report.cost_bps:g} bps",
         fontsize=10,
         color=_PALE,
