@@ -82,7 +82,9 @@ def test_plain_windows_are_not_left_to_the_slow_way() -> None:
 
 def test_identical_strategies_share_equally_day_after_day() -> None:
     returns = np.repeat(noise(120, 4, 3) + 0.003, 2, axis=1)
-    _, fast, _ = both(histories(returns), Rules(lookback_days=60))
+    scratch, fast, fresh = both(histories(returns), Rules(lookback_days=60))
+    assert fresh == 0
+    assert np.abs(scratch.weights - fast.weights).max() <= 1e-9
     assert np.abs(fast.weights[:, ::2] - fast.weights[:, 1::2]).max() <= 1e-12
     assert fast.weights.sum(axis=1) == pytest.approx(1.0)
 

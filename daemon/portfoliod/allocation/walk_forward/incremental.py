@@ -6,8 +6,9 @@ what held yesterday is solved again and checked: it is the optimum exactly where
 and no other one would improve the mix (the KKT conditions of `nonnegative`). Where a few strategies join or leave, the
 search goes on from there; its end is checked in the same way.
 
-Whatever is not plain is left to `optimum`, from scratch: ties, as of identical strategies; strategies that almost
-depend on each other; slopes of almost zero; returns so uneven that the products would be rounding.
+Strategies that are the same on all days are one, which shares its weight. Whatever else is not plain is left to the
+solver from scratch: ties, strategies that almost depend on each other, slopes of almost zero, and returns so uneven
+that their products would be rounding.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Incremental:
         weights = np.vstack((slope_weights(self._length), np.ones(self._length)))
         self._slopes, self._sums = windowed(self._returns, line.ends, weights)
         self._constant = _constant(line.returns, line.ends, self._length)
+        self._first = _first_alike(self._returns)
+        self._alike = bool((self._first != np.arange(self._first.size)).any())
         self._held: Bools = np.zeros(len(line.names), dtype=bool)
         self._end = -1
         self._updates = 0
@@ -95,8 +98,10 @@ class Incremental:
             AllocationError: what the solver from scratch raises.
         """
         self._advance(int(self._ends[index]))
-        alive = included[~self._constant[index, included]]
+        everybody = alive = included[~self._constant[index, included]]
         require_some(alive)
+        if self._alike:
+            alive = alive[np.unique(self._first[alive], return_index=True)[1]]
         sums = self._sums[index, alive]
         variance = self._variance(alive, sums)
         if variance is None:
@@ -114,6 +119,8 @@ class Incremental:
                 self._held[found[0]] = True
                 weights = np.zeros(self._held.size)
                 weights[found[0]] = found[1] / found[1].sum()
+                if self._alike:
+                    self._share(weights, everybody)
                 return weights[included]
         self.fresh += 1
         weights = self._from_scratch(index, included, in_force)
@@ -121,6 +128,12 @@ class Incremental:
             self._held[:] = False
             self._held[included[weights > 0.0]] = True
         return weights
+
+    def _share(self, weights: Floats, alive: Indices) -> None:
+        """Let strategies that are the same share what one of them got."""
+        first = self._first[alive]
+        total = np.bincount(first, weights[alive], minlength=weights.size)
+        weights[alive] = total[first] / np.bincount(first, minlength=weights.size)[first]
 
     def _advance(self, end: int) -> None:
         """Bring the products of all pairs to the window that ends in row `end`."""
@@ -175,6 +188,13 @@ class Incremental:
             if not support.size:
                 return None
         return None
+
+
+def _first_alike(returns: Floats) -> Indices:
+    """Return for each strategy the first one that has the same returns on all days."""
+    firsts: dict[bytes, int] = {}
+    columns = np.ascontiguousarray(returns.T) + 0.0  # turns -0.0, which equals 0.0, into it
+    return np.array([firsts.setdefault(column.tobytes(), number) for number, column in enumerate(columns)])
 
 
 def _constant(returns: Floats, ends: Indices, length: int) -> Bools:
