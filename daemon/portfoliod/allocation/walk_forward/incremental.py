@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from scipy.linalg.blas import dgemm
+from scipy.linalg.blas import dgemm, dger
 from scipy.linalg.lapack import dposv
 
 from portfoliod.allocation.arrays import Bools, Floats, Indices
@@ -171,8 +171,8 @@ class Incremental:
         for _ in range(_ROUNDS):
             columns, own_sums, own_risk = alive[support], sums[support], risk[support]
             rows = self._gram.T[columns]
-            covariance = rows[:, columns] - own_sums[:, None] * (own_sums / self._length)
-            factor, amounts, failed = dposv(covariance.T, slopes[support] * own_risk, overwrite_a=True)
+            covariance = dger(-1.0 / self._length, own_sums, own_sums, a=rows[:, columns].T, overwrite_a=True)
+            factor, amounts, failed = dposv(covariance, slopes[support] * own_risk, overwrite_a=True)
             if failed or (factor.diagonal() / own_risk).min() ** 2 < _INDEPENDENT:
                 return None
             products: Floats = (amounts @ rows)[alive] - float(amounts @ own_sums) / self._length * sums
