@@ -159,7 +159,7 @@ def _notes(found: WalkForward, rules: Rules, walk: Walk, strategies: dict[str, C
     curve = equity(found.optimum.levered(walk.cost_bps)[:, 0])
     if curve[-1] <= 0.0:
         lost = _iso(line.day(int(line.rows[int((curve <= 0.0).argmax())])))
-        notes.append(f"with its leverage the optimum loses the whole account on {lost}")
+        notes.append(f"with its leverage {rules.allocator} loses the whole account on {lost}")
     return notes
 
 

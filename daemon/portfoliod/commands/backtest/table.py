@@ -39,7 +39,7 @@ def _figures(result: Report) -> Table:
     rows = plain_table("", ">total", ">CAGR", ">vol", ">Sharpe", ">Sortino", ">max DD", ">Calmar", ">traded")
     for levered in (True, False):
         rows.add_row(Text("leverage" if levered else "without", style="italic"))
-        for name, row in (("optimum", result.optimum), ("equal", result.equal)):
+        for name, row in ((result.allocator, result.optimum), ("equal weight", result.equal)):
             rows.add_row(f"  {name}", *_cells(row.levered if levered else row.unlevered))
         if result.random is not None:
             random = result.random.levered if levered else result.random.unlevered
@@ -65,7 +65,7 @@ def _verdict(result: Report) -> list[str]:
         sharpe, total = result.rank.levered["sharpe"], result.rank.levered["total_return"]
         if sharpe is not None and total is not None:
             lines.append(
-                f"the optimum beats {sharpe:.0f} % of {result.random.count:,} random portfolios by Sharpe, "
+                f"{result.allocator} beats {sharpe:.0f} % of {result.random.count:,} random portfolios by Sharpe, "
                 f"{total:.0f} % by total return"
             )
     if result.in_sample_sharpe is not None and result.optimum.unlevered.sharpe is not None:
