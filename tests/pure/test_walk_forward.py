@@ -42,7 +42,7 @@ def weights(found: WalkForward) -> Floats:
 
 
 @EVERY_ALLOCATION
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(seed=SEEDS, every=st.sampled_from([1, 1, 4]), cut=st.integers(0, 59))
 def test_the_returns_of_a_day_and_later_change_no_weight_up_to_that_day(
     rules: Rules, seed: int, every: int, cut: int
@@ -59,10 +59,10 @@ def test_the_returns_of_a_day_and_later_change_no_weight_up_to_that_day(
 
 @EVERY_ALLOCATION
 def test_weights_and_leverage_of_each_day_are_those_that_an_optimization_writes(rules: Rules) -> None:
-    returns = noise(90, 4, 3)
+    returns = noise(70, 4, 3)
     found = walk_forward(histories(returns), rules, FEW)
     held, previous = weights(found), None
-    for index in range(50):
+    for index in range(30):
         written = allocate(histories(returns[: 40 + index]), rules, previous=previous)
         if written.edge or rules.when_no_edge == "cash":
             assert np.abs(held[index] - list(written.weights.values())).max() <= 1.01e-6

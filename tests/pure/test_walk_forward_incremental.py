@@ -51,7 +51,7 @@ def test_windows_of_any_length_with_more_or_fewer_days_than_strategies(
     assert_same(histories(returns), Rules(lookback_days=lookback, min_history_days=3), every)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(returns=degenerate(), repeats=st.integers(1, 3), lookback=st.sampled_from([3, 8, 25]))
 def test_copies_mirrors_spikes_and_dead_strategies(returns: Floats, repeats: int, lookback: int) -> None:
     returns = np.vstack([returns] * (repeats + lookback // len(returns) + 1))
