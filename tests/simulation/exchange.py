@@ -71,8 +71,6 @@ class Exchange:
         self.positions: dict[str, Decimal] = dict.fromkeys(RULES, ZERO)
         self.past: dict[str, list[tuple[float, Decimal]]] = {symbol: [(0.0, ZERO)] for symbol in RULES}
         self.orders: dict[str, Order] = {}
-        self.sent: dict[str, tuple[float, str]] = {}
-        """When each order was sent, and in which market."""
         self.on_their_way: dict[str, Intent] = {}
         """Orders that were sent, did not arrive yet, and will."""
         self.fills: list[Fill] = []

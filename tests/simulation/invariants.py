@@ -5,13 +5,14 @@ from __future__ import annotations
 import collections
 import sqlite3
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from portfoliod.model import ZERO, Fill, Intent, Key
 from portfoliod.planning import nearest_step
 from portfoliod.reconciler.desk import Desk
+from tests.simulation.clock import EPOCH
 from tests.simulation.exchange import RULES, Exchange
 from tests.simulation.venue import GRACE, LAG
 
@@ -120,10 +121,14 @@ class Invariants:
 
     def _beyond_proof(self, exchange: Exchange, client_id: str) -> bool:
         """Return whether nothing could tell what an order filled: no look-up, and the position moved without it too."""
-        if exchange.finds_orders or client_id not in exchange.sent:
+        if exchange.finds_orders:
             return False
-        sent, symbol = exchange.sent[client_id]
-        return any(sent - UNNOTICED <= at <= sent + UNRESOLVED for at, _ in exchange.surprises[symbol])
+        surprises = [
+            began - UNNOTICED <= EPOCH + at <= began + UNRESOLVED
+            for began, symbol in self._rows("SELECT at, symbol FROM intents WHERE client_id = ?", client_id)
+            for at, _ in exchange.surprises[str(symbol)]
+        ]
+        return any(surprises)
 
     def _unlogged(self) -> list[str]:
         refused = {client_id for (client_id,) in self._rows("SELECT client_id FROM intents WHERE status = 'refused'")}
@@ -170,7 +175,7 @@ class Invariants:
             f"problems {[problem.what for problem in desk.connections[key.venue].problems]}, halted {desk.halted()!r}"
         )
 
-    def _rows(self, query: str, *values: object) -> list[tuple[str, ...]]:
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(self.run.workspace.journal_file)
         try:
             return list(connection.execute(query, values))

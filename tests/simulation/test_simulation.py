@@ -15,7 +15,8 @@ from tests.simulation.occasions import deaths_after_orders, states_of_the_retire
 from tests.simulation.process import HOURS_A_RUN, simulate
 from tests.simulation.shrink import shrink
 
-RUNS = 20
+SEEDS = (*range(1, 20), 57)
+"""In the last one somebody trades by hand after an order that died before it was sent, where none can be looked up."""
 LONG_ENOUGH = 8
 """Hours, within which most mistakes show."""
 SEED_OF = {"a position that moves decides": 3}
@@ -28,7 +29,7 @@ OCCASIONS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, RUNS + 1))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_invariants_hold_at_every_step_of_simulated_hours(seed: int) -> None:
     """Two hundred hours together, an action in each half minute of them, with the real tasks."""
     outcome = simulate(seed, HOURS_A_RUN)

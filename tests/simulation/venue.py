@@ -127,7 +127,6 @@ class SimulatedVenue:
         """Send an order; whatever happens here, it may arrive."""
         if self._loop.passing("place: before"):
             await self._never()
-        self._exchange.sent[intent.client_id] = self._clock.now, intent.key.symbol
         self.sends(intent)
         if self.pause() > 0:
             raise VenuePaused("too many requests", seconds=self.pause())
