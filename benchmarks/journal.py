@@ -19,6 +19,12 @@ from tests.harness.workspace import Files
 ROWS = 10_000_000
 SHARES = {"decisions": 0.2, "intents": 0.3, "fills": 0.4, "equity": 0.1}
 """Of the rows, by table."""
+COLUMNS = {
+    "decisions": "number, at, venue, symbol, exposure, account_value, notional, price, quantity, contributions",
+    "intents": "number, client_id, at, venue, symbol, side, quantity, reduce_only, decision, reason, status, outcome",
+    "fills": "venue, symbol, trade_id, client_id, side, quantity, price, fee, fee_currency, at",
+    "equity": "venue, at, equity",
+}
 STARTS = 5
 SYMBOL = "BTC/USDT:USDT"
 A_MINUTE = 60.0
@@ -81,8 +87,9 @@ def _grow(journal: Path, rows: int) -> None:
     }.items():
         if table in {"decisions", "intents"}:  # the newest have the highest numbers
             connection.execute(f"UPDATE {table} SET number = number + {counts[table]}")
-        width = len(connection.execute(f"PRAGMA table_info({table})").fetchall())
-        connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", past)
+        columns = COLUMNS[table]
+        places = ", ".join("?" * (columns.count(",") + 1))
+        connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", past)
     connection.execute(f"UPDATE targets SET decision = decision + {counts['decisions']}")
     newer = f"number > {counts['intents']}"
     connection.execute(f"UPDATE intents SET decision = decision + {counts['decisions']} WHERE {newer}")
@@ -99,7 +106,7 @@ def _decisions(count: int, now: float) -> Iterator[tuple[object, ...]]:
 def _intents(count: int, now: float) -> Iterator[tuple[object, ...]]:
     for n in range(1, count + 1):
         at, side = now - A_MINUTE * (count - n + 1), "buy" if n % 2 else "sell"
-        yield n, f"{n:028x}", at, "paper", SYMBOL, side, "0.1", 0, 1 + n // 2, "adjust", "done", "closed", 0
+        yield n, f"{n:028x}", at, "paper", SYMBOL, side, "0.1", 0, 1 + n // 2, "adjust", "done", "closed"
 
 
 def _fills(count: int, now: float) -> Iterator[tuple[object, ...]]:

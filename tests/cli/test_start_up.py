@@ -27,6 +27,7 @@ COMMANDS = (
     "retire",
     "new",
     "check",
+    "backtest",
     "demo",
 )
 
