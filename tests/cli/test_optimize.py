@@ -14,6 +14,8 @@ from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files, noisy_returns
 from tests.tasks.evidence import QUICK, config, let_resync, until
 
+pytestmark = pytest.mark.slow  # a command or a daemon in each test
+
 KEYS = {
     "version",
     "weights",
@@ -88,7 +90,6 @@ def test_a_dry_run_writes_nothing_at_all(files: Files) -> None:
     assert not (files.root / "var").exists()
 
 
-@pytest.mark.slow
 def test_the_same_files_give_the_same_bytes_but_for_the_moment(files: Files) -> None:
     for name, seed in (("b", 1), ("a", 2), ("c", 3)):
         files.stats(name, rising(seed))
@@ -102,7 +103,6 @@ def test_the_same_files_give_the_same_bytes_but_for_the_moment(files: Files) -> 
     assert len(contents[0]) > 10
 
 
-@pytest.mark.slow
 def test_the_users_keys_stay_byte_for_byte(files: Files) -> None:
     (files.root / "config").mkdir()
     mine = ('"account_value": 1.25e4', '"notes": {"b":  [1,2 , 3], "a": "\\u00e9"}', '"exchanges": { "one":"paper" }')
@@ -114,7 +114,6 @@ def test_the_users_keys_stay_byte_for_byte(files: Files) -> None:
         assert text in written
 
 
-@pytest.mark.slow
 def test_target_vol_and_lookback_are_written_and_in_force_for_the_daemon(files: Files) -> None:
     files.stats("one", rising(1))
     with Daemon(files.root) as daemon:
@@ -132,7 +131,6 @@ def test_target_vol_and_lookback_are_written_and_in_force_for_the_daemon(files: 
         assert len(daemon.named("weights.optimized")) == 2, "the daemon did not optimize again what the command had"
 
 
-@pytest.mark.slow
 def test_an_allocator_that_was_asked_for_is_not_undone_by_the_daemon_that_starts_next(files: Files) -> None:
     """Its weights are in force until the next optimization, and nothing has changed that asks for one."""
     for name, seed in (("one", 1), ("two", 2)):
@@ -149,7 +147,6 @@ def test_an_allocator_that_was_asked_for_is_not_undone_by_the_daemon_that_starts
         assert config(files.root)["weights"] == {"one": 0.5, "two": 0.5}
 
 
-@pytest.mark.slow
 def test_an_unknown_allocator_is_named_with_the_nearest(files: Files) -> None:
     files.stats("one", rising(1))
     ended = run_command(files.root, "optimize", "--allocator", "invers_vol")
@@ -167,7 +164,6 @@ def test_without_stats_it_exits_with_1_and_writes_nothing(files: Files) -> None:
     assert everything(files.root) == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("content", ["{", '{"weights": {"one": -0.5}}', '{"account_value": "ten"}', ""])
 def test_a_portfolio_file_that_does_not_fit_is_never_overwritten(files: Files, content: str) -> None:
     files.stats("one", rising(1))
@@ -181,7 +177,6 @@ def test_a_portfolio_file_that_does_not_fit_is_never_overwritten(files: Files, c
     assert path.read_text() == content
 
 
-@pytest.mark.slow
 def test_no_edge_says_so_and_keep_writes_nothing(files: Files) -> None:
     files.stats("one", [-0.01, 0.002] * 100)
     files.settings('[optimizer]\nwhen_no_edge = "keep"\n')
@@ -193,7 +188,6 @@ def test_no_edge_says_so_and_keep_writes_nothing(files: Files) -> None:
     assert config(files.root)["leverage"] == 0.0
 
 
-@pytest.mark.slow
 def test_a_proposal_is_applied_on_request_and_the_users_keys_of_today_stay(files: Files) -> None:
     files.settings('[optimizer]\napply = "propose"\n')
     files.portfolio({"one": 0.5}, account_value=777)
@@ -289,7 +283,6 @@ def test_limits_hold_and_their_conflicts_are_told_apart(files: Files) -> None:
     assert not (files.root / "config/portfolio_config.json").exists()
 
 
-@pytest.mark.slow
 def test_with_a_turnover_cost_optimizing_again_changes_nothing_and_new_days_change_less(files: Files) -> None:
     files.settings("[optimizer]\nturnover_cost = 20\n")
     for number in range(4):

@@ -17,6 +17,8 @@ from tests.harness.daemon import run_command
 from tests.harness.workspace import Files
 from tests.journal.rows import new_decision
 
+pytestmark = pytest.mark.slow  # a command or a daemon in each test
+
 
 def older_journal(root: Path, version: int = 1) -> Path:
     """Write a journal as an earlier version did, with a decision in force."""
