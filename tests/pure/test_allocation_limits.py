@@ -298,11 +298,11 @@ def test_shrinkage_is_that_of_ledoit_and_wolf(seed: int) -> None:
     standard = standardise(returns)
     assert 0.0 <= shrinkage(standard)[0] <= 1.0
     rows = ledoit_wolf(standard)
-    paths = rows.paths * rows.risk[:, None]
+    paths = rows.paths.dense() * rows.risk[:, None]
     assert paths @ paths.T / (len(returns) - 1) == pytest.approx(
         shrunk(returns), rel=1e-9, abs=1e-12 * rows.risk.max() ** 2
     )
-    assert np.linalg.norm(rows.paths, axis=1) == pytest.approx(np.ones(returns.shape[1]))
+    assert np.linalg.norm(rows.paths.dense(), axis=1) == pytest.approx(np.ones(returns.shape[1]))
 
 
 def test_limits_that_no_portfolio_keeps_are_named_and_the_innocent_are_not() -> None:

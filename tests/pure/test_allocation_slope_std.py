@@ -59,7 +59,7 @@ def test_it_agrees_with_one_non_negative_least_squares_problem_over_all_strategi
     best = optimum(returns)
     standard = standardise(returns)
     scale = 1.0 / standard.slopes.max()
-    system = np.vstack((standard.paths.T, scale * standard.slopes))
+    system = np.vstack((standard.paths.dense().T, scale * standard.slopes))
     mix, _ = nnls(system, np.append(np.zeros(days), 1.0))
     weights = mix / standard.risk
     assert best.gap <= PROVEN
@@ -170,7 +170,7 @@ def test_it_refuses_exactly_when_some_mix_has_a_slope_and_no_risk(seed: int) -> 
     standard = standardise(returns)
     program = linprog(
         -standard.slopes,
-        A_eq=np.vstack((standard.paths.T, np.ones(returns.shape[1]))),
+        A_eq=np.vstack((standard.paths.dense().T, np.ones(returns.shape[1]))),
         b_eq=np.append(np.zeros(10), 1.0),
     )
     if program.fun is not None and program.fun < -1e-6:

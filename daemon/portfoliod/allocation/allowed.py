@@ -8,6 +8,7 @@ import numpy as np
 
 from portfoliod.allocation.arrays import Floats, Indices
 from portfoliod.allocation.candidate import Solver
+from portfoliod.allocation.unit_rows import UnitRows
 from portfoliod.errors import AllocationError
 
 _DUST = 1e-12
@@ -73,14 +74,20 @@ class Allowed(NamedTuple):
 class Problem(NamedTuple):
     """M members, what is allowed, and the solver for the best mix of given rows."""
 
-    paths: Floats
-    """M x T rows of unit norm."""
+    paths: UnitRows
+    """M rows."""
     gains: Floats
     """M: what a share of 1 adds to the numerator."""
     risk: Floats
     """M: what turns a share into a multiple of its row."""
     allowed: Allowed
     solver: Solver
+
+    def rows(self, members: Indices) -> Floats:
+        """Return the centred returns of a share of 1 in each of k members, k x T."""
+        rows = self.paths.chosen(members).dense()
+        rows *= self.risk[members][:, None]
+        return rows
 
 
 def fill(gains: Floats, caps: Floats) -> Floats:

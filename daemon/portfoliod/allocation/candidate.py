@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.nonnegative import RISKLESS, Mix, Solution
+from portfoliod.allocation.unit_rows import UnitRows
 from portfoliod.errors import AllocationError
 
 ENOUGH = 1e-9
@@ -16,8 +17,8 @@ ENOUGH = 1e-9
 EDGE = 1e-12
 """A slope below this share of its risk is rounding, not an edge."""
 
-Solver: TypeAlias = Callable[[Floats, Floats, Mix], Solution]
-"""(k x T unit rows, k slopes, a mix to start from) -> the optimal mix of the rows, and its path."""
+Solver: TypeAlias = Callable[[UnitRows, Floats, Mix], Solution]
+"""(k rows, k slopes, a mix to start from) -> the optimal mix of the rows, and its path."""
 
 
 class Candidate(NamedTuple):
@@ -42,13 +43,13 @@ class Riskless(AllocationError):
         self.columns = columns
 
 
-def ratio_of(paths: Floats, slopes: Floats, mix: Mix) -> float:
+def ratio_of(paths: UnitRows, slopes: Floats, mix: Mix) -> float:
     """Return the slope of the mix over the norm of its path.
 
     Raises:
         Riskless: that norm is rounding.
     """
-    path = mix.values @ paths[mix.support]
+    path = paths.mixed(mix.values, mix.support)
     norm = sqrt(path @ path)
     if norm <= RISKLESS * float(mix.values.sum()):
         raise Riskless(mix.support.tolist())

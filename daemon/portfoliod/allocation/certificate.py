@@ -22,17 +22,20 @@ _NOISE = 4.0 * float(np.finfo(np.float64).eps)
 """What rounding in kappa itself leaves, as a share of |u|."""
 
 
-def certified_gap(slopes: Floats, products: Floats, path: Floats, ratio: float) -> float:
+def certified_gap(slopes: Floats, products: Floats, path: Floats, parts: float, ratio: float) -> float:
     """Return by what share the best ratio over x >= 0 can exceed `ratio`.
 
     Args:
         slopes: q, N.
         products: h, N, known to within rounding, which the bound grants it.
         path: u, T.
+        parts: norm of the multiples of unit rows that the path is the sum of: what their rounding grows with.
         ratio: the portfolio's own, positive.
     """
     norm = sqrt(path @ path)
-    granted = products + rounding(norm, path.size)
+    granted = products + rounding(max(norm, parts), path.size)
+    if granted.min() > 0.0:
+        return max(float((slopes / granted).max()) * norm / ratio - 1.0, 0.0)
     rising = slopes > 0.0
     offered = granted[rising]
     kappa = float((slopes[rising] / offered).max()) if offered.min() > 0.0 else 1.0

@@ -22,6 +22,7 @@ from portfoliod.allocation.limits import Limits
 from portfoliod.allocation.nonnegative import RISKLESS, nonnegative, nonnegative_by_scipy
 from portfoliod.allocation.standardise import Standardised
 from portfoliod.allocation.uncapped import best_mix
+from portfoliod.allocation.unit_rows import unit_rows
 from portfoliod.errors import AllocationError
 
 _EXTREME = 1e50
@@ -89,7 +90,7 @@ def best_under(ratio: Ratio, limits: Limits) -> Best:
 
 def _kept(weights: Floats, limits: Limits) -> bool:
     """Return whether the weights are all zero or keep the limits, to within what rounding to six places hides."""
-    if not weights.any():
+    if limits.plain or not weights.any():
         return True
     within = bool(((weights >= limits.lower - _HIDDEN) & (weights <= limits.upper + _HIDDEN)).all())
     grouped = bool((limits.members @ weights <= limits.ceilings + _HIDDEN).all())
@@ -114,7 +115,7 @@ def nearest(weights: Floats, limits: Limits) -> Floats:
         return weights
     moves = np.eye(count) - weights
     lengths = np.maximum(np.sqrt(np.einsum("ij,ij->i", moves, moves)), EDGE)  # all in one strategy: no move
-    away = Standardised(moves / lengths[:, None], np.zeros(count), lengths)
+    away = Standardised(unit_rows(moves, lengths), np.zeros(count), lengths)
     try:
         return best_under(Ratio(away, np.ones(count)), limits).weights
     except Riskless:  # less than RISKLESS away
@@ -183,11 +184,14 @@ def _problem(ratio: Ratio, limits: Limits, solver: Solver) -> tuple[Problem | No
     allowed = Allowed(np.minimum(caps / room, 1.0), members, (limits.ceilings - limits.members @ lower) / room)
     risk = standard.risk / largest
     gains = (constant + float(ratio.gains @ lower) + room * gains) / largest
-    paths = standard.paths if strategies.size == lower.size and ratio.held is None else standard.paths[strategies]
+    paths = standard.paths
+    if strategies.size != lower.size or ratio.held is not None:
+        paths = paths.chosen(strategies)
     if not lower.any():
         return Problem(paths, gains, risk[strategies], allowed, solver), cells
-    rows = (lower * risk) @ standard.paths + (room * risk[strategies])[:, None] * paths
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    fixed = np.flatnonzero(lower)
+    rows = standard.paths.mixed(lower[fixed] * risk[fixed], fixed) + (room * risk[strategies])[:, None] * paths.dense()
+    lengths = np.sqrt(np.vecdot(rows, rows))
     if (lengths <= RISKLESS * (lower @ risk + room * risk[strategies])).any():
         raise Riskless(np.flatnonzero(lower).tolist())
-    return Problem(rows / lengths[:, None], gains, lengths, allowed, solver), cells
+    return Problem(unit_rows(rows, lengths), gains, lengths, allowed, solver), cells

@@ -7,6 +7,7 @@ from math import sqrt
 import numpy as np
 
 from portfoliod.allocation.standardise import Standardised
+from portfoliod.allocation.unit_rows import unit_rows
 
 
 def shrinkage(standard: Standardised) -> tuple[float, float]:
@@ -16,7 +17,7 @@ def shrinkage(standard: Standardised) -> tuple[float, float]:
     divided by T as there. d = min(b, e) / e, with e the squared distance of S from m I, and b the mean squared
     distance of the days' products x x' from S, divided by T.
     """
-    centred = standard.paths * standard.risk[:, None]
+    centred = standard.paths.dense() * standard.risk[:, None]
     strategies, days = centred.shape
     products = centred @ centred.T if strategies <= days else centred.T @ centred
     square = float(np.einsum("ij,ij->", products, products)) / days**2
@@ -32,7 +33,7 @@ def ledoit_wolf(standard: Standardised) -> Standardised:
     largest = float(standard.risk.max())
     scaled = standard._replace(risk=standard.risk / largest)
     share, mean = shrinkage(scaled)
-    own = sqrt(share * mean * standard.paths.shape[1])
+    own = sqrt(share * mean * standard.paths.raw.shape[1])
     risk = np.sqrt((1.0 - share) * scaled.risk**2 + own**2)
-    paths = np.hstack(((sqrt(1.0 - share) * scaled.risk / risk)[:, None] * scaled.paths, np.diag(own / risk)))
-    return Standardised(paths, standard.slopes * scaled.risk / risk, risk * largest)
+    rows = np.hstack(((sqrt(1.0 - share) * scaled.risk)[:, None] * scaled.paths.dense(), own * np.eye(risk.size)))
+    return Standardised(unit_rows(rows, risk), standard.slopes * scaled.risk / risk, risk * largest)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from portfoliod.allocation.allowed import Problem
 from portfoliod.allocation.arrays import Floats, Indices
 from portfoliod.allocation.nonnegative import NOTHING, RIDGE, RISKLESS
+from portfoliod.allocation.unit_rows import unit_rows
 
 _REFITS = 8
 _REFITS_IN_GROUPS = 40
@@ -37,7 +38,7 @@ def _under_caps(problem: Problem, face: Face) -> tuple[Floats, Floats] | None:
 
     So the caps disappear; members that then come out above theirs join U.
     """
-    paths, gains, risk, (caps, _, _), solver = problem
+    _, gains, risk, (caps, _, _), solver = problem
     capped, free = face.capped, face.free
     for _ in range(_REFITS):
         full = np.flatnonzero(capped)
@@ -46,11 +47,11 @@ def _under_caps(problem: Problem, face: Face) -> tuple[Floats, Floats] | None:
             return None
         shares = caps[full] / room
         multiples = risk[full] * shares
-        rows = risk[free, None] * paths[free] + multiples @ paths[full]
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        rows = problem.rows(free) + problem.paths.mixed(multiples, full)
+        lengths = np.sqrt(np.vecdot(rows, rows))
         if (lengths <= RISKLESS * (risk[free] + multiples.sum())).any():
             return None
-        mix, path = solver(rows / lengths[:, None], (gains[free] + shares @ gains[full]) / lengths, NOTHING)
+        mix, path = solver(unit_rows(rows, lengths), (gains[free] + shares @ gains[full]) / lengths, NOTHING)
         if not mix.support.size:
             return None
         chosen = free[mix.support]
@@ -100,8 +101,9 @@ def stationary(problem: Problem, face: Face) -> tuple[Floats, Floats, Floats] | 
     capped, free, tight = face
     base = np.where(capped, allowed.caps, 0.0)
     members = allowed.members[tight]
-    rows = np.vstack(((base * risk) @ paths, risk[free, None] * paths[free]))
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    full = np.flatnonzero(base)
+    rows = np.vstack((paths.mixed(base[full] * risk[full], full), problem.rows(free)))
+    lengths = np.sqrt(np.vecdot(rows, rows))
     lengths[lengths == 0.0] = 1.0
     rows /= lengths[:, None]
     slopes = np.concatenate(([base @ gains], gains[free])) / lengths

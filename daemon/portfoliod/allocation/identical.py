@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from portfoliod.allocation.arrays import Floats
+from portfoliod.allocation.arrays import Bools, Floats
 
 _CLOSE = 1e-12
 
@@ -18,17 +18,22 @@ def share_equally(returns: Floats, weights: Floats, key: Floats) -> Floats:
         key: N finite numbers that are equal to within rounding for identical columns: columns with different
             ones are not compared.
     """
-    order = np.argsort(key, kind="stable")
-    ranked = key[order]
-    close = np.diff(ranked) <= _CLOSE * (1.0 + np.abs(ranked[1:]))
-    if not close.any():
+    if not _close(np.sort(key)).any():
         return weights
+    order = np.argsort(key, kind="stable")
+    close = _close(key[order])
     shared = weights.copy()
     runs = np.split(order, np.flatnonzero(~close) + 1)
     for run in runs:
         for group in _identical(returns, run.tolist()):
             shared[group] = weights[group].sum() / len(group)
     return shared
+
+
+def _close(ranked: Floats) -> Bools:
+    """Return which of the sorted numbers are equal, but for rounding, to the one before: one less than there are."""
+    close: Bools = ranked[1:] - ranked[:-1] <= _CLOSE * (1.0 + np.abs(ranked[1:]))
+    return close
 
 
 def _identical(returns: Floats, columns: list[int]) -> list[list[int]]:

@@ -18,6 +18,7 @@ from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.constrained import Best, Ratio, best_under, search
 from portfoliod.allocation.limits import Limits
 from portfoliod.allocation.standardise import Standardised, slope_weights
+from portfoliod.allocation.unit_rows import unit_rows
 from portfoliod.errors import AllocationError
 
 _PROVEN = 1e-12
@@ -84,7 +85,7 @@ def best_log_equity(returns: Floats, ratio: Ratio, limits: Limits) -> Best:
 
 def _point(returns: Floats, ratio: Ratio, weights: Floats) -> _Point:
     portfolio = returns @ weights
-    path = (weights * ratio.standard.risk) @ ratio.standard.paths
+    path = (weights * ratio.standard.risk) @ ratio.standard.paths.dense()
     cost = 0.0 if ratio.held is None else ratio.cost * float(np.abs(weights - ratio.held).sum())
     net = float(slope_weights(portfolio.size) @ np.log1p(portfolio)) - cost
     return _Point(weights, portfolio, net, float(_norms(path[None, :])[0]))
@@ -104,9 +105,9 @@ def _climb(returns: Floats, ratio: Ratio, limits: Limits, now: _Point) -> _Point
         days = slope_weights(now.portfolio.size)
         curvature = np.sqrt(days / now.net) * now.norm / (1.0 + now.portfolio)
         standard = ratio.standard
-        rows = np.hstack((standard.risk[:, None] * standard.paths, curvature * (returns.T - now.portfolio)))
+        rows = np.hstack((standard.risk[:, None] * standard.paths.dense(), curvature * (returns.T - now.portfolio)))
         risk = _norms(rows)
-        curved = Standardised(rows / risk[:, None], standard.slopes, risk)
+        curved = Standardised(unit_rows(rows, risk), standard.slopes, risk)
         goal = search(_tangent(returns, ratio._replace(standard=curved), now), limits)
         further = _step(returns, ratio, now, goal.weights)
         if further is None:

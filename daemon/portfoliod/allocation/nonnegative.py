@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from portfoliod.allocation.arrays import Floats, Indices
+from portfoliod.allocation.unit_rows import UnitRows
 
 RISKLESS = 1e-7
 """A mix whose risk is below this share of its parts' is a difference of equals: its ratio is rounding."""
@@ -51,51 +52,60 @@ NOTHING = Mix(np.zeros(0, dtype=np.intp), np.zeros(0))
 
 
 def rounding(norm: float, days: int) -> float:
-    """Return how far the product of a unit row and a path of this norm may be off by rounding."""
-    return _ROUNDING * sqrt(days) * norm
+    """Return how far the product of a unit row and a path of this norm may be off its slope by rounding.
+
+    Products have one a day; the slope of a unit row is its product with the slope's weights, whose squares add up to
+    1.2 (T^2 + 1) / (T (T^2 - 1)) (see `standardise`).
+    """
+    return _ROUNDING * (sqrt(days) * norm + sqrt(1.2 / days))
 
 
-def nonnegative(paths: Floats, slopes: Floats, start: Mix = NOTHING) -> Solution:
+def nonnegative(paths: UnitRows, slopes: Floats, start: Mix = NOTHING) -> Solution:
     """Return the optimal mix, or the best one found when rounding stops the search: its user certifies it.
 
     The ridge and the rounding of the Gram matrix are taken out again by solving for what the path itself leaves
     unsolved (the proximal point method, as iterative refinement).
 
     Args:
-        paths: k x T rows of unit norm.
+        paths: k rows.
         slopes: k.
-        start: a mix to start from.
+        start: a mix to start from, optimal among those of its own rows.
     """
-    gram: Floats = paths @ paths.T
+    gram = paths.gram()
     gram.flat[:: slopes.size + 1] += RIDGE
-    mix = active_set(gram, slopes, start)
-    path = mix.values @ paths[mix.support]
+    mix = _grow(gram, slopes, start) if start.support.size else active_set(gram, slopes, start)
+    path = paths.mixed(mix.values, mix.support)
     for _ in range(_REFINEMENTS):
         support, values = mix
-        unsolved = slopes - paths @ path
+        unsolved = slopes - paths.products(path)
         open_slopes = unsolved[support]
-        unsolved[support] = 0.0
         norm = sqrt(path @ path)
+        enough = rounding(norm, path.size) / 2.0
+        if unsolved.max() <= enough and open_slopes.min(initial=0.0) >= -enough:
+            break
         if norm <= RISKLESS * float(values.sum()):
             break
-        enough = rounding(norm, path.size) / 2.0
-        if unsolved.max() > enough:
-            unsolved[support] = open_slopes
-            mix = active_set(gram, unsolved + values @ gram[support], mix)
-            path = mix.values @ paths[mix.support]
-            continue
-        if max(open_slopes.max(initial=0.0), -open_slopes.min(initial=0.0)) <= enough:
-            break
-        change = _solve(gram[support[:, None], support], open_slopes)
-        if (values + change).min() <= 0.0:
-            break
-        mix, path = Mix(support, values + change), path + change @ paths[support]
+        unsolved[support] = 0.0
+        if unsolved.max() <= enough:
+            change = _solve(gram[support[:, None], support], open_slopes)
+            if (values + change).min() > 0.0:
+                mix, path = Mix(support, values + change), path + paths.mixed(change, support)
+                continue
+        unsolved[support] = open_slopes
+        mix = active_set(gram, unsolved + values @ gram[support], mix)
+        path = paths.mixed(mix.values, mix.support)
     return Solution(mix, path)
 
 
 def active_set(gram: Floats, slopes: Floats, start: Mix) -> Mix:
     """Return the optimal mix to within the rounding of the Gram matrix (k x k)."""
-    mix = _settle(gram, slopes, start) if start.support.size else _shrink(gram, slopes, (slopes > 0.0).nonzero()[0])
+    if start.support.size:
+        return _grow(gram, slopes, _settle(gram, slopes, start))
+    return _grow(gram, slopes, _shrink(gram, slopes, (slopes > 0.0).nonzero()[0]))
+
+
+def _grow(gram: Floats, slopes: Floats, mix: Mix) -> Mix:
+    """Return the optimal mix, from one that is optimal among those of its own rows."""
     tolerance = _TOLERANCE * float(np.abs(slopes).max(initial=0.0))
     for _ in range(3 * slopes.size + 10):
         gradient = slopes - mix.values @ gram[mix.support]
@@ -152,7 +162,7 @@ def _solve(gram: Floats, right: Floats) -> Floats:
     return values.astype(np.float64, copy=False)
 
 
-def nonnegative_by_scipy(paths: Floats, slopes: Floats, _start: Mix = NOTHING) -> Solution:
+def nonnegative_by_scipy(paths: UnitRows, slopes: Floats, _start: Mix = NOTHING) -> Solution:
     """Return the optimal mix from scipy's search, which works on an orthogonal factorisation, never on a Gram matrix.
 
     The problem is posed as min norm([Z'; m q'] x - [0; 1]). It is slower, and scipy.optimize takes 49 MB, but its
@@ -161,14 +171,14 @@ def nonnegative_by_scipy(paths: Floats, slopes: Floats, _start: Mix = NOTHING) -
     from scipy.optimize import nnls  # here, so that only a daemon that meets such data pays for it
 
     balance = 1.0 / float(np.abs(slopes).max())
-    system = np.vstack((paths.T, balance * slopes))
+    system = np.vstack((paths.dense().T, balance * slopes))
     goal = np.zeros(system.shape[0])
     goal[-1] = 1.0
     try:
         values, _ = nnls(system, goal)
     except RuntimeError:
         return nonnegative(paths, slopes)
-    path = values @ paths
-    norm = max(sqrt(path @ path), RISKLESS * float(values.sum()))
     support = np.flatnonzero(values > 0.0)
+    path = paths.mixed(values[support], support)
+    norm = max(sqrt(path @ path), RISKLESS * float(values.sum()))
     return nonnegative(paths, slopes, Mix(support, values[support] * float(values @ slopes) / norm**2))

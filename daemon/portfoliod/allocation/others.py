@@ -53,7 +53,7 @@ def _leaf_order(standard: Standardised) -> Indices:
         return np.zeros(1, dtype=np.intp)
     from scipy.cluster.hierarchy import leaves_list, linkage
 
-    correlation = standard.paths @ standard.paths.T
+    correlation = standard.paths.gram()
     upper = correlation[np.triu_indices(count, 1)]
     distance = np.sqrt(np.clip((1.0 - upper) / 2.0, 0.0, 1.0))
     return leaves_list(linkage(distance, method="single")).astype(np.intp)
@@ -63,5 +63,5 @@ def _variance(standard: Standardised, group: Indices) -> float:
     """Return the variance, up to a common factor, of a group in which weights are inverse to the variances."""
     risk = standard.risk[group] / standard.risk.max()
     weights = (risk.min() / risk) ** 2
-    path = (weights / weights.sum() * risk) @ standard.paths[group]
+    path = (weights / weights.sum() * risk) @ standard.paths.chosen(group).dense()
     return float(path @ path)

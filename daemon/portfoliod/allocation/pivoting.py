@@ -28,7 +28,7 @@ def likely_face(problem: Problem) -> Face | None:
     """Return the face of the optimum under the caps, None when it was not found."""
     if problem.risk.min() < _EXTREME * problem.risk.max():
         return None
-    gram = problem.paths @ problem.paths.T
+    gram = problem.paths.gram()
     gram.flat[:: gram.shape[0] + 1] += RIDGE
     slopes, shares = problem.gains / problem.risk, 1.0 / problem.risk
     full_x = problem.allowed.caps * problem.risk

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from portfoliod.allocation.arrays import Floats
+from portfoliod.allocation.unit_rows import UnitRows, unit_rows
 from portfoliod.errors import AllocationError
 
 DEAD = 1e-12
@@ -24,17 +25,17 @@ DEAD = 1e-12
 MIN_DAYS = 3
 """With fewer days every path is as good as a straight line."""
 
-_EXTREME = 1e100
-"""Returns above it, and below its inverse, are scaled first: their squares would not fit."""
+_TINY = 1e-200
+"""Squares below it have lost digits."""
 
 
 class Standardised(NamedTuple):
     """N strategies over T days, each scaled to one unit of risk.
 
-    With x = risk * weights: slope of the portfolio = slopes @ x, its std = norm(x @ paths) / sqrt(T - 1).
+    With x = risk * weights: slope of the portfolio = slopes @ x, its std = norm(x'paths) / sqrt(T - 1).
     """
 
-    paths: Floats
+    paths: UnitRows
     """N x T: centred returns of unit norm. Zero for a dead strategy."""
     slopes: Floats
     """N: slope of the cumulative return a unit of risk. Zero for a dead strategy."""
@@ -52,8 +53,8 @@ def slope_weights(days: int) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _mean_weights(days: int) -> Floats:
-    weights = np.full(days, 1.0 / days)
+def _mean_and_slope(days: int) -> Floats:
+    weights = np.column_stack((np.full(days, 1.0 / days), slope_weights(days)))
     weights.setflags(write=False)
     return weights
 
@@ -72,21 +73,20 @@ def standardise(returns: Floats) -> Standardised:
             mend=f"set lookback_days to at least {MIN_DAYS}",
         )
     rows = np.ascontiguousarray(returns.T)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is said below
-        means = rows @ _mean_weights(days)
-        paths = rows - means[:, None]
-        norms = np.sqrt(np.einsum("ij,ij->i", paths, paths))
-    at_most = np.abs(means) + norms  # no return is larger
-    ordinary = norms.min() > 1.0 / _EXTREME and at_most.max() < _EXTREME
-    if not (ordinary and (norms > DEAD * sqrt(days - 1) * at_most).all()):
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not ordinary
+        means, slopes = (rows @ _mean_and_slope(days)).T
+        squares = np.vecdot(rows, rows)
+        centred = squares - days * means * means
+        # Taking the means away must cost no digits, and squares must fit: they do not where this compares infinities.
+        ordinary = (2.0 * centred > squares).all() and centred.min() > _TINY
+    if not ordinary:
         return _scaled(rows)
-    slopes = rows @ slope_weights(days)
-    paths /= norms[:, None]
-    return Standardised(paths, slopes / norms, norms)
+    norms = np.sqrt(centred)
+    return Standardised(UnitRows(rows, means, norms), slopes / norms, norms)
 
 
 def _scaled(rows: Floats) -> Standardised:
-    """Return the same where rows are dead or their squares do not fit, after scaling each by its largest return."""
+    """Return the same for any rows: each is scaled by its largest return, and centred before its norm is taken."""
     largest = np.abs(rows).max(axis=1)
     if not np.isfinite(largest).all():
         raise AllocationError(
@@ -97,9 +97,10 @@ def _scaled(rows: Floats) -> Standardised:
     scales = np.where(largest == 0.0, 1.0, largest)
     days = rows.shape[1]
     scaled = rows / scales[:, None]
-    paths = scaled - (scaled @ _mean_weights(days))[:, None]
-    norms = np.sqrt(np.einsum("ij,ij->i", paths, paths))
+    slopes = np.vecdot(scaled, slope_weights(days))
+    paths = scaled - np.vecdot(scaled, _mean_and_slope(days)[:, 0])[:, None]
+    norms = np.sqrt(np.vecdot(paths, paths))
     dead = norms <= DEAD * sqrt(days - 1)
     divisors = np.where(dead, np.inf, norms)
-    slopes = (scaled @ slope_weights(days)) / divisors
-    return Standardised(paths / divisors[:, None], slopes, np.where(dead, 0.0, norms * scales))
+    risk = np.where(dead, 0.0, norms * scales)
+    return Standardised(unit_rows(paths, divisors), slopes / divisors, risk)

@@ -1,19 +1,22 @@
 """The mix of strategies with the best slope/std ratio, without a cap: a working set around `nonnegative`.
 
-The search starts with the strategies of the largest slopes. One matrix-vector product prices all the others, those that
-would improve the mix join the working set, and when none is left the optimum is found.
+The search starts with the strategies that would improve the steepest one the most. One matrix-vector product prices all
+the others, those that would improve the mix join the working set, and when none is left the optimum is found.
 """
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 
-from portfoliod.allocation.arrays import Floats
+from portfoliod.allocation.arrays import Floats, Indices
 from portfoliod.allocation.candidate import Candidate, Solver, ratio_of
 from portfoliod.allocation.certificate import certified_gap
 from portfoliod.allocation.nonnegative import NOTHING, Mix
+from portfoliod.allocation.unit_rows import UnitRows
 
-_FEW = 64
+_FEW = 40
 """Up to so many strategies the working set is all of them."""
 
 _FIRST = 24
@@ -22,11 +25,11 @@ _ROUNDS = 200
 _IMPROVES = 1e-14
 
 
-def best_mix(paths: Floats, slopes: Floats, solver: Solver) -> Candidate:
+def best_mix(paths: UnitRows, slopes: Floats, solver: Solver) -> Candidate:
     """Return the mix with the largest ratio, and what is proven of it.
 
     Args:
-        paths: N x T rows of unit norm.
+        paths: N rows.
         slopes: N, one of them positive.
         solver: finds the best mix of given rows.
 
@@ -37,26 +40,36 @@ def best_mix(paths: Floats, slopes: Floats, solver: Solver) -> Candidate:
         mix, path = solver(paths, slopes, NOTHING)
         if mix.support.size:
             ratio = ratio_of(paths, slopes, mix)
-            return Candidate(mix, ratio, certified_gap(slopes, paths @ path, path, ratio))
-    working = np.argsort(-slopes, kind="stable")[:_FIRST]
-    tolerance = _IMPROVES * float(slopes.max())
-    steepest = int(slopes.argmax())
-    found, path, ratio = Mix(np.array([steepest]), np.ones(1)), paths[steepest], float(slopes[steepest])
-    products = paths @ path
-    start = NOTHING
+            return Candidate(mix, ratio, certified_gap(slopes, paths.products(path), path, _norm(mix.values), ratio))
+    steepest = np.array([slopes.argmax()])
+    path = paths.mixed(np.ones(1), steepest)
+    found, ratio, products = Mix(steepest, np.ones(1)), float(slopes[steepest[0]]), paths.products(path)
+    tolerance = _IMPROVES * ratio
+    pull = slopes - ratio * products
+    pull[steepest] = np.inf
+    working, start = _largest(pull, _FIRST), NOTHING
     for _ in range(_ROUNDS):
-        mix, path_of_mix = solver(paths[working], slopes[working], start)
+        mix, path_of_mix = solver(paths.chosen(working), slopes[working], start)
         if not mix.support.size:
             break
         found, path = Mix(working[mix.support], mix.values), path_of_mix
         ratio = ratio_of(paths, slopes, found)
-        products = paths @ path
+        products = paths.products(path)
         pull = slopes - products
         pull[working] = 0.0
         joining = (pull > tolerance).nonzero()[0]
         if not joining.size:
             break
-        joining = joining[np.argsort(-pull[joining], kind="stable")[:_JOIN]]
+        joining = joining[_largest(pull[joining], max(_JOIN, found.support.size))]
         working = np.concatenate((found.support, joining))
         start = Mix(np.arange(found.support.size), found.values)
-    return Candidate(found, ratio, certified_gap(slopes, products, path, ratio))
+    return Candidate(found, ratio, certified_gap(slopes, products, path, _norm(found.values), ratio))
+
+
+def _norm(values: Floats) -> float:
+    return sqrt(values @ values)
+
+
+def _largest(values: Floats, count: int) -> Indices:
+    """Return the places of the largest values."""
+    return np.argpartition(-values, count)[:count] if values.size > count else np.arange(values.size)
