@@ -15,12 +15,13 @@ pytestmark = pytest.mark.slow
 
 PARTS = 8
 WINDOWS = 20_000 // PARTS
+WIDE = 800 // PARTS
 UNDER_RULES = 800 // PARTS
 PROVEN = 1e-8
 
 
-def spoilt(random: np.random.Generator) -> Floats:
-    days, strategies = int(random.integers(3, 60)), int(random.integers(1, 16))
+def spoilt(random: np.random.Generator, least: int = 1, most: int = 15) -> Floats:
+    days, strategies = int(random.integers(3, 60)), int(random.integers(least, most + 1))
     returns: Floats = 0.01 * random.standard_normal((days, strategies)) + 0.001 * random.standard_normal(strategies)
     for kind in random.choice(sorted(SPOIL), random.integers(1, 4), replace=False):
         returns = SPOIL[kind](returns, random)
@@ -56,6 +57,22 @@ def test_spoilt_windows_have_a_proven_optimum_or_none(part: int) -> None:
         kinds["weighed"] += 1
     assert kinds["refused"] <= 0.06 * WINDOWS
     assert not kinds["silent"]
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_spoilt_windows_of_many_strategies_have_a_proven_optimum_or_none(part: int) -> None:
+    random = np.random.default_rng(200 + part)
+    weighed = 0
+    for _ in range(WIDE):
+        returns = spoilt(random, 41, 130)
+        try:
+            best = optimum(returns)
+        except AllocationError:
+            continue
+        checked(returns, 1.0, best)
+        assert best.gap <= PROVEN
+        weighed += 1
+    assert weighed >= WIDE // 5  # the others have more strategies than days, and mixes without risk
 
 
 def ruled(random: np.random.Generator, names: tuple[str, ...]) -> Rules:

@@ -296,7 +296,7 @@ def test_shrinkage_is_that_of_ledoit_and_wolf(seed: int) -> None:
     random = np.random.default_rng(seed)
     returns = rising(int(random.integers(5, 60)), int(random.integers(2, 30)), seed)
     standard = standardise(returns)
-    assert 0.0 <= shrinkage(standard)[0] <= 1.0
+    assert 0.0 <= shrinkage(standard.paths.dense() * standard.risk[:, None])[0] <= 1.0
     rows = ledoit_wolf(standard)
     paths = rows.paths.dense() * rows.risk[:, None]
     assert paths @ paths.T / (len(returns) - 1) == pytest.approx(

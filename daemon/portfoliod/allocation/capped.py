@@ -93,16 +93,16 @@ def _appraise(problem: Problem, weights: Floats, path: Floats) -> Appraisal:
     """Return how good the mix is and where it should move, seen from `path`, which is its own or more exact."""
     held = np.flatnonzero(weights)
     slopes = problem.gains / problem.risk
-    shares = weights[held] * problem.risk[held]
-    ratio = ratio_of(problem.paths, slopes, Mix(held, shares))
-    parts = sqrt(shares @ shares) * sqrt(path @ path) * ratio / float(weights @ problem.gains)
+    values = weights[held] * problem.risk[held]
+    ratio = ratio_of(problem.paths, slopes, Mix(held, values))
+    values *= sqrt(path @ path) * ratio / float(weights @ problem.gains)  # the multiples that make up the path
     products = problem.paths.products(path)
     pull = problem.gains - problem.risk * products
     prices = _prices(problem.allowed, weights, pull)
-    bound = _bound(problem, products, path, parts, prices)
+    bound = _bound(problem, products, path, values, prices)
     if prices.size and bound > ratio * (1.0 + _PROVEN):
         others = problem.allowed.priced_corner(pull)[1]
-        other = _bound(problem, products, path, parts, others)
+        other = _bound(problem, products, path, values, others)
         bound, prices = min((bound, prices), (other, others), key=itemgetter(0))
     return Appraisal(weights, ratio, max(bound / ratio - 1.0, 0.0), pull, prices)
 
@@ -124,7 +124,7 @@ def _prices(allowed: Allowed, weights: Floats, pull: Floats) -> Floats:
     return prices
 
 
-def _bound(problem: Problem, products: Floats, path: Floats, parts: float, prices: Floats) -> float:
+def _bound(problem: Problem, products: Floats, path: Floats, values: Floats, prices: Floats) -> float:
     """Return what no allowed mix's ratio exceeds (see `certificate`).
 
     The smallest kappa with kappa h'y >= q'y for every mix y under the caps is found by Dinkelbach's method: y is the
@@ -134,7 +134,7 @@ def _bound(problem: Problem, products: Floats, path: Floats, parts: float, price
     allowed, risk = problem.allowed, problem.risk
     gains = _relaxed(problem, prices)
     norm = sqrt(path @ path)
-    costs = risk * (products + rounding(max(norm, parts), path.size))
+    costs = risk * (products + rounding(path, values))
     kappa = 0.0
     while True:
         worst = fill(gains - kappa * costs, allowed.caps)
@@ -216,15 +216,16 @@ def _by_pivoting(problem: Problem) -> Appraisal | None:
 
 def _mix(problem: Problem, portfolios: Floats) -> tuple[Floats, Floats, Floats]:
     """Return the shares of the best mix of portfolios (k x M), its path, and the portfolios that it needs."""
-    rows = (portfolios * problem.risk) @ problem.paths.dense()
+    used = np.flatnonzero(portfolios.any(axis=0))
+    rows = problem.paths.mixed(portfolios[:, used] * problem.risk[used], used)
     lengths = np.sqrt(np.vecdot(rows, rows))
     riskless = lengths <= RISKLESS * (portfolios @ problem.risk)
     if riskless.any():
         raise Riskless(np.flatnonzero(portfolios[riskless][0] > 0.0).tolist())
     mix, path = problem.solver(unit_rows(rows, lengths), portfolios @ problem.gains / lengths, NOTHING)
-    used = portfolios[mix.support]
-    weights: Floats = (mix.values / lengths[mix.support]) @ used
-    return weights / weights.sum(), path, used
+    needed = portfolios[mix.support]
+    weights: Floats = (mix.values / lengths[mix.support]) @ needed
+    return weights / weights.sum(), path, needed
 
 
 def _face(problem: Problem, now: Appraisal) -> Face:

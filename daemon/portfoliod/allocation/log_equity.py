@@ -85,7 +85,8 @@ def best_log_equity(returns: Floats, ratio: Ratio, limits: Limits) -> Best:
 
 def _point(returns: Floats, ratio: Ratio, weights: Floats) -> _Point:
     portfolio = returns @ weights
-    path = (weights * ratio.standard.risk) @ ratio.standard.paths.dense()
+    held = np.flatnonzero(weights)
+    path = ratio.standard.paths.mixed(weights[held] * ratio.standard.risk[held], held)
     cost = 0.0 if ratio.held is None else ratio.cost * float(np.abs(weights - ratio.held).sum())
     net = float(slope_weights(portfolio.size) @ np.log1p(portfolio)) - cost
     return _Point(weights, portfolio, net, float(_norms(path[None, :])[0]))
@@ -101,11 +102,12 @@ def _tangent(returns: Floats, ratio: Ratio, now: _Point) -> Ratio:
 
 def _climb(returns: Floats, ratio: Ratio, limits: Limits, now: _Point) -> _Point:
     """Return where Newton's steps end."""
+    standard = ratio.standard
+    centred = standard.risk[:, None] * standard.paths.dense()
     for _ in range(_ROUNDS):
         days = slope_weights(now.portfolio.size)
         curvature = np.sqrt(days / now.net) * now.norm / (1.0 + now.portfolio)
-        standard = ratio.standard
-        rows = np.hstack((standard.risk[:, None] * standard.paths.dense(), curvature * (returns.T - now.portfolio)))
+        rows = np.hstack((centred, curvature * (returns.T - now.portfolio)))
         risk = _norms(rows)
         curved = Standardised(unit_rows(rows, risk), standard.slopes, risk)
         goal = search(_tangent(returns, ratio._replace(standard=curved), now), limits)

@@ -63,5 +63,5 @@ def _variance(standard: Standardised, group: Indices) -> float:
     """Return the variance, up to a common factor, of a group in which weights are inverse to the variances."""
     risk = standard.risk[group] / standard.risk.max()
     weights = (risk.min() / risk) ** 2
-    path = (weights / weights.sum() * risk) @ standard.paths.chosen(group).dense()
+    path = standard.paths.mixed(weights / weights.sum() * risk, group)
     return float(path @ path)

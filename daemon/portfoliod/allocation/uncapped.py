@@ -6,8 +6,6 @@ the others, those that would improve the mix join the working set, and when none
 
 from __future__ import annotations
 
-from math import sqrt
-
 import numpy as np
 
 from portfoliod.allocation.arrays import Floats, Indices
@@ -40,7 +38,7 @@ def best_mix(paths: UnitRows, slopes: Floats, solver: Solver) -> Candidate:
         mix, path = solver(paths, slopes, NOTHING)
         if mix.support.size:
             ratio = ratio_of(paths, slopes, mix)
-            return Candidate(mix, ratio, certified_gap(slopes, paths.products(path), path, _norm(mix.values), ratio))
+            return Candidate(mix, ratio, certified_gap(slopes, paths.products(path), path, mix.values, ratio))
     steepest = np.array([slopes.argmax()])
     path = paths.mixed(np.ones(1), steepest)
     found, ratio, products = Mix(steepest, np.ones(1)), float(slopes[steepest[0]]), paths.products(path)
@@ -63,11 +61,7 @@ def best_mix(paths: UnitRows, slopes: Floats, solver: Solver) -> Candidate:
         joining = joining[_largest(pull[joining], max(_JOIN, found.support.size))]
         working = np.concatenate((found.support, joining))
         start = Mix(np.arange(found.support.size), found.values)
-    return Candidate(found, ratio, certified_gap(slopes, products, path, _norm(found.values), ratio))
-
-
-def _norm(values: Floats) -> float:
-    return sqrt(values @ values)
+    return Candidate(found, ratio, certified_gap(slopes, products, path, found.values, ratio))
 
 
 def _largest(values: Floats, count: int) -> Indices:

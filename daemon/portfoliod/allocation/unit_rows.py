@@ -1,4 +1,4 @@
-"""Rows of unit norm that are never written out: most searches look at few of them, and then at their products."""
+"""Rows of unit norm, scaled where they are read: most searches look at few of them, and else at their products."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UnitRows:
     means: Floats
     """N: none larger than the standard deviation of its row, so that taking them away loses no digits."""
     norms: Floats
-    """N; infinite where a row is zero."""
+    """N."""
 
     def dense(self) -> Floats:
         """Return all of them, N x T."""
@@ -46,13 +46,13 @@ class UnitRows:
         return found
 
     def mixed(self, values: Floats, rows: Indices) -> Floats:
-        """Return the sum of k values times the rows with these numbers: T."""
+        """Return k values times the k rows with these numbers, summed: T. With m x k values: m such sums, m x T."""
         multiples = values / self.norms[rows]
         path: Floats = multiples @ self.raw[rows]
-        path -= multiples @ self.means[rows]
+        path -= (multiples @ self.means[rows])[..., None]
         return path
 
 
 def unit_rows(rows: Floats, norms: Floats) -> UnitRows:
-    """Return rows (N x T) that are centred, or whose means count, and have these N norms, as rows of unit norm."""
-    return UnitRows(rows, np.zeros(norms.size), norms)
+    """Return rows (N x T) with these N norms as rows of unit norm, zero where a norm is infinite; their means stay."""
+    return UnitRows(rows / norms[:, None], np.zeros(norms.size), np.ones(norms.size))
