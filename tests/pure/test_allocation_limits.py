@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -163,7 +163,8 @@ def test_no_direction_within_the_limits_improves_the_slope_of_log_equity(
     ratio = (slope - fee * np.abs(found.weights - given_case.held).sum()) / std
     gradient = (days / (1.0 + portfolio)) @ given_case.returns
     here = gradient @ found.weights - slope
-    assert best_gain(given_case, gradient - ratio * risk / std, fee) <= here + 1e-7 * ratio * std
+    # A ratio that is proven to 1e-12 leaves an ascent of the order of the root.
+    assert best_gain(given_case, gradient - ratio * risk / std, fee) <= here + 1e-6 * ratio * std
 
 
 @settings(max_examples=25, deadline=None)
@@ -180,6 +181,7 @@ def test_no_direction_within_the_limits_lowers_the_least_variance(seed: int, cov
 
 @settings(max_examples=20, deadline=None)
 @given(SEEDS, st.sampled_from(["cumsum", "log_equity"]), st.sampled_from([0.0, 10.0]))
+@example(100, "cumsum", 0.0)  # a maximum and a minimum of one group, both thought to be reached
 def test_no_portfolio_of_a_fine_grid_is_better(seed: int, objective: str, cost: float) -> None:
     given_case = case(seed, 3, objective=objective, turnover_cost=cost)
     assume(len(given_case.names) == 3)

@@ -19,7 +19,7 @@ from portfoliod.allocation.allowed import Allowed, Problem, fill
 from portfoliod.allocation.arrays import Floats
 from portfoliod.allocation.candidate import ENOUGH, Candidate, Riskless, ratio_of
 from portfoliod.allocation.face import Face, best_on_face, stationary
-from portfoliod.allocation.nonnegative import NOTHING, RISKLESS, Mix, rounding
+from portfoliod.allocation.nonnegative import NOTHING, RISKLESS, Mix, product_rounding, slope_rounding
 from portfoliod.allocation.pivoting import MANY, likely_face
 from portfoliod.allocation.unit_rows import unit_rows
 
@@ -132,9 +132,9 @@ def _bound(problem: Problem, products: Floats, path: Floats, values: Floats, pri
     allowed y, prices'(ceilings - members y) >= 0 is added to what it gains.
     """
     allowed, risk = problem.allowed, problem.risk
-    gains = _relaxed(problem, prices)
+    gains = _relaxed(problem, prices) - risk * slope_rounding(path.size)
     norm = sqrt(path @ path)
-    costs = risk * (products + rounding(path, values))
+    costs = risk * (products + product_rounding(path, values))
     kappa = 0.0
     while True:
         worst = fill(gains - kappa * costs, allowed.caps)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from portfoliod.allocation.allowed import Problem
 from portfoliod.allocation.arrays import Floats, Indices
+from portfoliod.allocation.candidate import EDGE
 from portfoliod.allocation.nonnegative import NOTHING, RIDGE, RISKLESS
 from portfoliod.allocation.unit_rows import unit_rows
 
@@ -134,8 +135,10 @@ def stationary(problem: Problem, face: Face) -> tuple[Floats, Floats, Floats] | 
         except np.linalg.LinAlgError:
             return None
     amounts = solution[:count] / lengths
-    if not np.isfinite(solution).all() or amounts[0] <= 0.0:
+    path = solution[:count] @ rows
+    # Conditions that only t = y = 0 keeps leave rounding.
+    if not np.isfinite(solution).all() or amounts[0] <= 0.0 or path @ path <= EDGE**2:
         return None
     mix = base.copy()
     mix[free] = amounts[1:] / amounts[0]
-    return mix, solution[:count] @ rows, solution[count + 1 :]
+    return mix, path, solution[count + 1 :]

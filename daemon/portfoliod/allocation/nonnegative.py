@@ -51,15 +51,21 @@ _ZERO = np.zeros(1)
 NOTHING = Mix(np.zeros(0, dtype=np.intp), np.zeros(0))
 
 
-def rounding(path: Floats, values: Floats) -> float:
-    """Return how far the product of a unit row and the path of T days may be off the row's slope by rounding.
+def product_rounding(path: Floats, values: Floats) -> float:
+    """Return how far the product of a unit row and the path of T days may be off by rounding.
 
-    There is one rounding a day in the product; those of the rows of which the path consists, in these multiples, which
-    may be much larger than what they leave of each other; and those in the slope, a product with the slope's weights,
-    whose squares add up to 1.2 (T^2 + 1) / (T (T^2 - 1)) (see `standardise`).
+    There is one rounding a day, and those of the rows of which the path consists, in these multiples, which may be much
+    larger than what they leave of each other.
     """
-    days = path.size
-    return _ROUNDING * (sqrt(days * (path @ path)) + sqrt(values @ values) + sqrt(1.2 / days))
+    return _ROUNDING * (sqrt(path.size * (path @ path)) + sqrt(values @ values))
+
+
+def slope_rounding(days: int) -> float:
+    """Return how far the slope of a unit row may be off by rounding.
+
+    It is a product with the slope's weights, whose squares add up to 1.2 (T^2 + 1) / (T (T^2 - 1)) (see `standardise`).
+    """
+    return _ROUNDING * sqrt(1.2 / days)
 
 
 def nonnegative(paths: UnitRows, slopes: Floats, start: Mix = NOTHING) -> Solution:
@@ -82,7 +88,7 @@ def nonnegative(paths: UnitRows, slopes: Floats, start: Mix = NOTHING) -> Soluti
         unsolved = slopes - paths.products(path)
         open_slopes = unsolved[support]
         norm = sqrt(path @ path)
-        enough = rounding(path, values) / 2.0
+        enough = (product_rounding(path, values) + slope_rounding(path.size)) / 2.0
         if unsolved.max() <= enough and open_slopes.min(initial=0.0) >= -enough:
             break
         if norm <= RISKLESS * float(values.sum()):
