@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a thread would not survive the fork
 
-import ccxt.pro  # noqa: F401 - what the children need, imported once
-import numpy as np  # noqa: F401
+import numpy as np  # noqa: F401 - what the children need, imported once
 
 import portfoliod.service
 import portfoliod.venues.ccxtpro.venue  # noqa: F401
 from portfoliod.cli import main
+from portfoliod.lean_ccxt import exchange_class
 from tests.crashes.plane import install
 
 
@@ -54,4 +54,5 @@ def become_a_daemon(order: dict[str, Any]) -> NoReturn:
 
 
 if __name__ == "__main__":
+    exchange_class("ccxt.pro", "binanceusdm")
     serve()

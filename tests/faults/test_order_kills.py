@@ -21,7 +21,7 @@ DEADLY = """
 import os
 import signal
 
-import ccxt.async_support
+from portfoliod.lean_ccxt import ccxt
 
 calls = 0
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import ccxt
 import numpy as np
 
 from portfoliod.errors import UnknownSymbol, UsageError, VenueError, VenueUnreachable
+from portfoliod.lean_ccxt import ccxt, exchange_class
 from portfoliod.prices.candles import Candles, format_interval
 from portfoliod.sdk.spelling import compact
 
@@ -108,6 +108,7 @@ def open_exchange(name: str) -> ExchangeCandles:
     Raises:
         UsageError: ccxt does not know it.
     """
-    if name not in ccxt.exchanges:
+    kind = exchange_class("ccxt", name)
+    if kind is None:
         raise UsageError("no such exchange", found=f'"{name}"', mend="write its ccxt id, for instance binanceusdm")
-    return ExchangeCandles(name, getattr(ccxt, name)())
+    return ExchangeCandles(name, kind())

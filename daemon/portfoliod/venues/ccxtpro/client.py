@@ -1,14 +1,14 @@
-"""Making the ccxt client of a venue. The import takes half a second and 55 MB, so only this driver does it."""
+"""Making the ccxt client of a venue."""
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from portfoliod.credentials import Credentials, places
 from portfoliod.errors import SettingsError
+from portfoliod.lean_ccxt import ccxt, exchange_class
 from portfoliod.venues.ccxtpro.dialects import dialect_of
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 
@@ -34,7 +34,7 @@ def make_client(settings: CcxtSettings, credentials: Credentials | None, where: 
     Raises:
         SettingsError: ccxt does not know the exchange, or cannot take the options.
     """
-    kind = exchange_class(settings.exchange, f"{where}.exchange")
+    kind = client_class(settings.exchange, f"{where}.exchange")
     if secret := next((name for name in NEVER if name in settings.options), None):
         raise SettingsError(
             "credentials do not belong into portfoliod.toml",
@@ -73,7 +73,7 @@ def require_credentials(settings: CcxtSettings, credentials: Credentials | None,
     Raises:
         SettingsError: it names what is missing, and where it may stand.
     """
-    needed = exchange_class(settings.exchange, f"{where}.exchange")().requiredCredentials
+    needed = client_class(settings.exchange, f"{where}.exchange")().requiredCredentials
     missing = [
         ours for theirs, ours in CREDENTIALS.items() if needed.get(theirs) and not getattr(credentials, ours, None)
     ]
@@ -86,20 +86,18 @@ def require_credentials(settings: CcxtSettings, credentials: Credentials | None,
         )
 
 
-def exchange_class(exchange: str, where: str) -> Any:
+def client_class(exchange: str, where: str) -> Any:
     """Return ccxt's class for an exchange id.
 
     Raises:
         SettingsError: there is none.
     """
-    streaming = importlib.import_module("ccxt.pro")
-    plain = importlib.import_module("ccxt.async_support")
-    for module in (streaming, plain):
-        if exchange in module.exchanges:
-            return getattr(module, exchange)
+    for package in ("ccxt.pro", "ccxt.async_support"):
+        if kind := exchange_class(package, exchange):
+            return kind
     import difflib
 
-    near = difflib.get_close_matches(exchange, [*streaming.exchanges, *plain.exchanges], n=3)
+    near = difflib.get_close_matches(exchange, ccxt.exchanges, n=3)
     raise SettingsError(
         "ccxt does not know this exchange",
         where=where,

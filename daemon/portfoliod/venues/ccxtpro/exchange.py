@@ -10,10 +10,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import ccxt
 import structlog
 
 from portfoliod.errors import KeysRefused, VenueError, VenuePaused, VenueUnreachable
+from portfoliod.lean_ccxt import ccxt
 from portfoliod.venues.ccxtpro.budget import budget_of
 from portfoliod.venues.ccxtpro.dialects import dialect_of
 from portfoliod.venues.ccxtpro.outcomes import Outcome, outcome_of
@@ -230,6 +230,3 @@ def decimal(value: object) -> Decimal | None:
         return None
     number = Decimal(str(value))
     return number if number.is_finite() else None
-
-
-__all__ = ["Exchange", "OrderAbsent", "ccxt", "decimal"]

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from portfoliod.errors import OrderRefused, UnknownSymbol
+from portfoliod.lean_ccxt import ccxt
 from portfoliod.model import ZERO, Intent, MarketRules
 from portfoliod.venues.ccxtpro.dialects import Dialect, at_path, dialect_of
-from portfoliod.venues.ccxtpro.exchange import ccxt, decimal
+from portfoliod.venues.ccxtpro.exchange import decimal
 from portfoliod.venues.symbols import Directory, Listing
 
 ONE = Decimal(1)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 
 import aiohttp
-import ccxt
+
+from portfoliod.lean_ccxt import ccxt
 
 
 class Outcome(Enum):

@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 
 from portfoliod.errors import VenueError, VenueUnreachable
+from portfoliod.lean_ccxt import ccxt
 from portfoliod.model import ZERO
-from portfoliod.venues.ccxtpro.exchange import Exchange, OrderAbsent, ccxt, decimal
+from portfoliod.venues.ccxtpro.exchange import Exchange, OrderAbsent, decimal
 from portfoliod.venues.protocol import Price
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from portfoliod.venues.ccxtpro.exchange import ccxt
+from portfoliod.lean_ccxt import ccxt
 
 _for_the_account: ContextVar[bool] = ContextVar("for_the_account", default=False)
 

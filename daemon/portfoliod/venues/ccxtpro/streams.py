@@ -11,8 +11,9 @@ from typing import Any
 
 import structlog
 
+from portfoliod.lean_ccxt import ccxt
 from portfoliod.model import ZERO, Fill
-from portfoliod.venues.ccxtpro.exchange import Exchange, ccxt, decimal
+from portfoliod.venues.ccxtpro.exchange import Exchange, decimal
 from portfoliod.venues.ccxtpro.markets import Markets
 from portfoliod.venues.ccxtpro.sockets import Sockets, account_stream
 from portfoliod.venues.ccxtpro.trades import Trades, forced, said_client_id
