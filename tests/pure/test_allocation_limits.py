@@ -127,21 +127,35 @@ def covariance_of(given: Case) -> Floats:
     return shrunk(given.returns)
 
 
+def ascent(given: Case, weights: Floats) -> float:
+    """Return the most that a direction within the limits improves the ratio, as a share of it.
+
+    A ratio of a concave and a convex function has no other maxima than those without an ascent.
+    """
+    rules, held = given.rules, given.held
+    days, portfolio = slope_days(len(given.returns)), given.returns @ weights
+    fee = rules.turnover_cost * 1e-4 / rules.turnover_days
+    risk = covariance_of(given) @ weights
+    std = np.sqrt(weights @ risk)
+    if rules.objective == "log_equity":
+        slope = np.polyfit(np.arange(portfolio.size), np.log(np.cumprod(1.0 + portfolio)), 1)[0]
+        gradient = (days / (1.0 + portfolio)) @ given.returns
+    else:
+        slope, gradient = days @ portfolio, days @ given.returns
+    ratio = (slope - fee * np.abs(weights - held).sum()) / std
+    here = gradient @ weights - slope
+    return float((best_gain(given, gradient - ratio * risk / std, fee) - here) / (ratio * std))
+
+
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, COVARIANCES, st.sampled_from([0.0, 2.0, 20.0]))
 def test_no_direction_within_the_limits_improves_slope_over_std(seed: int, covariance: str, cost: float) -> None:
-    """A ratio of a concave and a convex function has no other maxima than those without an ascent."""
     given_case = case(seed, covariance=covariance, turnover_cost=cost, turnover_days=10.0)
     found = weighed(given_case, held=True)
     assume(found.weights.any())
     kept(given_case, found.weights)
     assert found.gap <= PROVEN
-    slopes = slope_days(len(given_case.returns)) @ given_case.returns
-    fee = cost * 1e-4 / 10.0
-    risk = covariance_of(given_case) @ found.weights
-    std = np.sqrt(found.weights @ risk)
-    ratio = (slopes @ found.weights - fee * np.abs(found.weights - given_case.held).sum()) / std
-    assert best_gain(given_case, slopes - ratio * risk / std, fee) <= 1e-7 * ratio * std
+    assert ascent(given_case, found.weights) <= 1e-7
 
 
 @settings(max_examples=25, deadline=None)
@@ -154,17 +168,23 @@ def test_no_direction_within_the_limits_improves_the_slope_of_log_equity(
     assume(found.weights.any())
     kept(given_case, found.weights)
     assert found.gap <= PROVEN
-    days = slope_days(len(given_case.returns))
-    portfolio = given_case.returns @ found.weights
-    fee = cost * 1e-4 / 30.0
-    risk = covariance_of(given_case) @ found.weights
-    std = np.sqrt(found.weights @ risk)
-    slope = np.polyfit(np.arange(portfolio.size), np.log(np.cumprod(1.0 + portfolio)), 1)[0]
-    ratio = (slope - fee * np.abs(found.weights - given_case.held).sum()) / std
-    gradient = (days / (1.0 + portfolio)) @ given_case.returns
-    here = gradient @ found.weights - slope
     # A ratio that is proven to 1e-12 leaves an ascent of the order of the root.
-    assert best_gain(given_case, gradient - ratio * risk / std, fee) <= here + 1e-6 * ratio * std
+    assert ascent(given_case, found.weights) <= 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_no_direction_within_the_limits_improves_any_of_two_thousand_small_portfolios(part: int) -> None:
+    """Few strategies, so that several limits bind at once."""
+    random = np.random.default_rng(part)
+    for seed in range(500 * part, 500 * (part + 1)):
+        cost, covariance = float(random.choice([0.0, 20.0])), str(random.choice(["sample", "ledoit_wolf"]))
+        given_case = case(seed, int(random.choice([3, 6])), covariance=covariance, turnover_cost=cost)
+        found = weighed(given_case, held=True)
+        if found.weights.any():
+            kept(given_case, found.weights)
+            assert found.gap <= PROVEN
+            assert ascent(given_case, found.weights) <= 1e-7, seed
 
 
 @settings(max_examples=25, deadline=None)
