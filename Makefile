@@ -8,6 +8,9 @@ READY   := $(VENV)/.ready
 # Most tests wait for a process or a socket: two a core.
 WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 
+# The tests start hundreds of processes: without bytecode each of them compiles the daemon.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo run test test-fast test-service lint format bench bench-allocation simulate soak install-service lock clean help
 
 help:             ## list the targets

@@ -50,6 +50,7 @@ def test_fault_38_a_bad_portfolio_is_told_once_and_changes_nothing(alive: FileWo
     assert world.held() == before
 
 
+@pytest.mark.slow
 def test_fault_38_a_bad_portfolio_is_shown_until_it_is_mended(world: FileWorld) -> None:
     """status.json names it with the weights that stay in force, and forgets it once the file is as it was."""
     good = world.portfolio_file.read_bytes()

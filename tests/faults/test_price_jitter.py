@@ -116,6 +116,7 @@ def test_fault_34_a_price_that_jitters_around_a_minimum_trades_once(files: Files
         world.assert_sound()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swing", [0.0003, 0.05, 0.06], ids=["a step", "the band", "more"])
 def test_fault_34_candles_that_jitter_leave_a_paper_account_alone(files: Files, swing: float) -> None:
     """The price is another one at each look, and the account keeps its two trades."""

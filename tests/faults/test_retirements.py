@@ -31,6 +31,7 @@ def test_fault_37_a_retired_strategy_is_closed_and_its_name_may_come_back(world:
     world.daemon.wait_for("order.filled", since=since, symbol=market(COIN), side="sell")
 
 
+@pytest.mark.slow
 def test_fault_37_a_retired_folder_that_is_replaced_at_once_is_a_new_strategy(world: FileWorld) -> None:
     """Removed and made again within a moment, perhaps with the old folder's inode, it is another folder."""
     since = world.daemon.mark()

@@ -30,6 +30,7 @@ def test_the_same_content_again_is_no_event(world: FileWorld) -> None:
     assert not [event for event in events if event["event"].startswith("config.")]
 
 
+@pytest.mark.slow
 def test_the_same_position_in_other_words_trades_nothing(world: FileWorld) -> None:
     """Other blanks, another order of keys, another form of the number: no new target."""
     since, before = world.daemon.mark(), world.held()
@@ -55,6 +56,7 @@ def write_in_pieces(path: Path, content: bytes, size: int) -> None:
             os.fsync(file.fileno())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7])
 def test_fault_35_a_file_written_in_pieces_is_read_once_it_is_whole(world: FileWorld, size: int) -> None:
     """While somebody writes nothing is rejected and nothing changes; the whole content is taken in once."""

@@ -109,6 +109,7 @@ def run_the_daemon(files: Files, environment: dict[str, str]) -> None:
         ('open(os.path.join(sys.orig_argv[4], "told"), "w").write(os.environ["KEY"])', "told"),
     ],
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [run_a_command, run_the_daemon])
 def test_a_leak_of_a_command_or_of_the_daemon_is_found(
     tmp_path_factory: pytest.TempPathFactory, run: Callable[[Files, dict[str, str]], None], leak: str, place: str

@@ -69,6 +69,7 @@ print(*sorted(name for name in sys.modules if name.split(".")[-1] in ("okx", "by
     assert run(program).split() == ["ccxt.abstract.okx", "ccxt.async_support.okx", "ccxt.pro.okx"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["ccxt", "ccxt.async_support", "ccxt.pro"])
 def test_the_package_has_every_name_of_the_whole_one(package: str) -> None:
     names = run(f"import {package} as p; print(*[name for name in vars(p) if not name.startswith('_')])").split()
@@ -93,6 +94,7 @@ print([exchange_class(package, {name!r}) for package in ("ccxt", "ccxt.async_sup
     assert run(program) == "[None, None, None]\n"
 
 
+@pytest.mark.slow
 def test_a_ccxt_that_was_there_before_stays() -> None:
     program = """
 import ccxt.pro

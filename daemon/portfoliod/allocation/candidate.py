@@ -17,6 +17,9 @@ ENOUGH = 1e-9
 EDGE = 1e-12
 """A slope below this share of its risk is rounding, not an edge."""
 
+_CANCELS = 0.03
+"""Where a mix has less risk than this share of its parts', the rounding of its values is looked at."""
+
 Solver: TypeAlias = Callable[[UnitRows, Floats, Mix], Solution]
 """(k rows, k slopes, a mix to start from) -> the optimal mix of the rows, and its path."""
 
@@ -43,14 +46,23 @@ class Riskless(AllocationError):
         self.columns = columns
 
 
-def ratio_of(paths: UnitRows, slopes: Floats, mix: Mix) -> float:
+def ratio_of(paths: UnitRows, slopes: Floats, mix: Mix, path: Floats | None = None) -> float:
     """Return the slope of the mix over the norm of its path.
+
+    Args:
+        paths: N rows.
+        slopes: N.
+        mix: of some of the rows.
+        path: the mix's, to within the rounding of its values; None: not known.
 
     Raises:
         Riskless: that norm is rounding.
     """
-    path = paths.mixed(mix.values, mix.support)
-    norm = sqrt(path @ path)
-    if norm <= RISKLESS * float(mix.values.sum()):
+    parts = float(mix.values.sum())
+    norm = 0.0 if path is None else sqrt(path @ path)
+    if norm < _CANCELS * parts:
+        path = paths.mixed(mix.values, mix.support)
+        norm = sqrt(path @ path)
+    if norm <= RISKLESS * parts:
         raise Riskless(mix.support.tolist())
     return float(mix.values @ slopes[mix.support]) / norm

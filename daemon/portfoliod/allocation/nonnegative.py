@@ -95,7 +95,7 @@ def nonnegative(paths: UnitRows, slopes: Floats, start: Mix = NOTHING) -> Soluti
             break
         unsolved[support] = 0.0
         if unsolved.max() <= enough:
-            change = _solve(gram[support[:, None], support], open_slopes)
+            change = _solve(gram.take(support, 0).take(support, 1), open_slopes)
             if (values + change).min() > 0.0:
                 mix, path = Mix(support, values + change), path + paths.mixed(change, support)
                 continue
@@ -138,7 +138,7 @@ def _shrink(gram: Floats, slopes: Floats, support: Indices) -> Mix:
     The optimum usually has about that support, in far fewer steps than one row at a time takes.
     """
     while support.size:
-        values = _solve(gram[support[:, None], support], slopes[support])
+        values = _solve(gram.take(support, 0).take(support, 1), slopes[support])
         positive = values > 0.0
         if positive.all():
             return Mix(support, values)
@@ -150,7 +150,7 @@ def _settle(gram: Floats, slopes: Floats, mix: Mix) -> Mix:
     """Return the optimum on the rows that stay positive on the straight way to it."""
     support, values = mix
     while support.size:
-        goal = _solve(gram[support[:, None], support], slopes[support])
+        goal = _solve(gram.take(support, 0).take(support, 1), slopes[support])
         falling = goal <= 0.0
         if not falling.any():
             return Mix(support, goal)

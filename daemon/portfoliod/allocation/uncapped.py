@@ -37,7 +37,7 @@ def best_mix(paths: UnitRows, slopes: Floats, solver: Solver) -> Candidate:
     if slopes.size <= _FEW:
         mix, path = solver(paths, slopes, NOTHING)
         if mix.support.size:
-            ratio = ratio_of(paths, slopes, mix)
+            ratio = ratio_of(paths, slopes, mix, path)
             return Candidate(mix, ratio, certified_gap(slopes, paths.products(path), path, mix.values, ratio))
     steepest = np.array([slopes.argmax()])
     path = paths.mixed(np.ones(1), steepest)
@@ -51,7 +51,7 @@ def best_mix(paths: UnitRows, slopes: Floats, solver: Solver) -> Candidate:
         if not mix.support.size:
             break
         found, path = Mix(working[mix.support], mix.values), path_of_mix
-        ratio = ratio_of(paths, slopes, found)
+        ratio = ratio_of(paths, slopes, found, path)
         products = paths.products(path)
         pull = slopes - products
         pull[working] = 0.0
