@@ -33,16 +33,20 @@ class Outlets:
 
     async def show(self, status: Status, reconciler: Reconciler, lag: float) -> None:
         """Pass on how the daemon is, and how many seconds late the loop was; a mistake in that ends nothing else."""
-        try:
-            if self._notifications is not None:
+        if self._notifications is not None:
+            try:
                 self._notifications.note(status)
-            if self._metrics is not None:
-                from portfoliod.metrics import figures
+            except Exception:
+                self._notifications = None
+                log.exception("notify.failed", kept="trading and messages, without the daily one until a restart")
+        if self._metrics is not None:
+            from portfoliod.metrics import figures
 
+            try:
                 await asyncio.to_thread(self._metrics.show, figures(status, reconciler), lag)
-        except Exception:
-            self._metrics = self._notifications = None
-            log.exception("metrics.failed", kept="trading; figures stay as they are until a restart")
+            except Exception:
+                self._metrics = None
+                log.exception("metrics.failed", kept="trading; figures stay as they are until a restart")
 
 
 @contextlib.contextmanager

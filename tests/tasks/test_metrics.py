@@ -187,14 +187,32 @@ def test_a_stage_is_measured_from_the_latest_change_that_led_to_it() -> None:
     for at, event in heard:
         happenings._count(at, {"level": "info", **event})
 
-    def measured(stage: str) -> tuple[float | None, float | None]:
-        of = {"stage": stage}
-        return (
-            registry.get_sample_value("portfoliod_stage_seconds_count", of),
-            registry.get_sample_value("portfoliod_stage_seconds_sum", of),
-        )
+    assert measured(registry, "target") == (1, 0.5)
+    assert measured(registry, "sent") == (1, 0.25)
+    assert measured(registry, "acknowledged") == (1, 0.25)
+    assert measured(registry, "filled") == (1, 2.0)
 
-    assert measured("target") == (1, 0.5)
-    assert measured("sent") == (1, 0.25)
-    assert measured("acknowledged") == (1, 0.25)
-    assert measured("filled") == (1, 2.0)
+
+def test_every_market_of_a_cycle_is_measured_to_its_first_order() -> None:
+    registry = CollectorRegistry()
+    happenings = Happenings(registry)
+    heard = [
+        (1.0, {"event": "target.decided", "cycle": "a", "venue": "main", "symbol": "BTC"}),
+        (2.0, {"event": "target.decided", "cycle": "a", "venue": "main", "symbol": "ETH"}),
+        (3.0, {"event": "order.sent", "cycle": "a", "client_id": "1", "venue": "main", "symbol": "BTC"}),
+        (5.0, {"event": "order.sent", "cycle": "a", "client_id": "2", "venue": "main", "symbol": "ETH"}),
+        (9.0, {"event": "order.sent", "cycle": "a", "client_id": "3", "venue": "main", "symbol": "ETH"}),
+    ]
+    for at, event in heard:
+        happenings._count(at, {"level": "info", **event})
+
+    assert measured(registry, "sent") == (2, 5.0)
+
+
+def measured(registry: CollectorRegistry, stage: str) -> tuple[float | None, float | None]:
+    """Return how often a stage was measured, and how long it took in all."""
+    of = {"stage": stage}
+    return (
+        registry.get_sample_value("portfoliod_stage_seconds_count", of),
+        registry.get_sample_value("portfoliod_stage_seconds_sum", of),
+    )

@@ -72,15 +72,16 @@ class Happenings:
     def _time(self, at: float, name: str, event: Event) -> None:
         """Measure the way of a cycle: each stage from the one before it."""
         cycles, order = str(event.get("cycle", "")).split(), str(event.get("client_id", ""))
+        decisions = [f"{cycle} {event.get('venue')} {event.get('symbol')}" for cycle in cycles]
         if name in {"state.accepted", "config.accepted"}:
             for cycle in cycles:
                 _remember(self._files, cycle, at)
         elif name == "target.decided":
             self._observe("target", at, [self._files.get(cycle) for cycle in cycles])
-            for cycle in cycles:
-                _remember(self._decisions, cycle, at)
+            for decision in decisions:
+                _remember(self._decisions, decision, at)
         elif name == "order.sent":
-            self._observe("sent", at, [self._decisions.pop(cycle, None) for cycle in cycles])
+            self._observe("sent", at, [self._decisions.pop(decision, None) for decision in decisions])
             _remember(self._orders, order, at)
         elif name in {"order.acknowledged", "order.filled"}:
             self._observe(name.partition(".")[2], at, [self._orders.get(order)])
