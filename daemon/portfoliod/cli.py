@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
-from portfoliod.errors import PortfoliodError, SettingsError, UsageError
+from portfoliod.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from portfoliod.settings import Settings
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 WOULD_TRADE = 4
 NOT_RUNNING = 3
-INTERRUPTED = 130
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON in a stable format.")
 
@@ -330,49 +328,3 @@ def demo(context: Context, seconds: int) -> None:
 
     del context
     raise SystemExit(run_demo(seconds))
-
-
-def main() -> NoReturn:
-    """Run a command and exit with its code; expected errors are printed, not raised."""
-    try:
-        code = cli.main(standalone_mode=False)
-    except PortfoliodError as error:
-        _complain(str(error))
-        sys.exit(error.exit_code)
-    except BaseExceptionGroup as group:
-        expected = _expected(group)
-        if expected is None:
-            raise
-        _complain(str(expected))
-        sys.exit(expected.exit_code)
-    except click.Abort:
-        _complain("interrupted")
-        sys.exit(INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
-    except OSError as error:
-        _complain(
-            f"{error.strerror or error}\n  --> {error.filename or ''}\n  mend   mend the folder or its permissions"
-        )
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _expected(group: BaseExceptionGroup[BaseException]) -> PortfoliodError | None:
-    """Return the expected error that ended a task group, None where something else did."""
-    _, rest = group.split(PortfoliodError)
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error if rest is None and isinstance(error, PortfoliodError) else None
-
-
-def _complain(text: str) -> None:
-    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(text, err=True)

@@ -36,7 +36,7 @@ def modules_after(*arguments: str) -> set[str]:
     """Return the top-level modules that are loaded when a command has ended."""
     script = (
         "import json, sys\n"
-        "from portfoliod.cli import main\n"
+        "from portfoliod.__main__ import main\n"
         "try:\n    main()\n"
         "except SystemExit:\n    pass\n"
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"

@@ -17,6 +17,7 @@ from typing import Any
 
 from portfoliod.journal.journal import Journal
 from portfoliod.journal.store import Store
+from portfoliod.journal.writer import Writer
 from portfoliod.venues.ccxtpro.venue import CcxtVenue
 from portfoliod.venues.paper.account import Account
 from portfoliod.venues.paper.venue import PaperVenue
@@ -88,10 +89,10 @@ def install(folder: Path) -> None:
 
 
 def _around_the_journal(plane: Plane) -> None:
-    commit, open_journal = Journal._commit, Journal.__init__
+    commit, open_journal = Writer._commit, Journal.__init__
     writing = ""
 
-    def named(self: Journal, batch: list[list[Callable[[Store], object]]]) -> list[list[object]]:
+    def named(self: Writer, batch: list[list[Callable[[Store], object]]]) -> list[list[object]]:
         nonlocal writing
         names = {_name_of(write) for writes in batch for write in writes} - READS
         writing = f"journal {'+'.join(sorted(names))}" if names else ""
@@ -102,7 +103,7 @@ def _around_the_journal(plane: Plane) -> None:
         wrapped: Any = Transactions(self._store.connection, plane, lambda: writing)
         self._store.connection = wrapped
 
-    Journal._commit = named  # type: ignore[method-assign]
+    Writer._commit = named  # type: ignore[method-assign]
     Journal.__init__ = opened  # type: ignore[method-assign]
 
 

@@ -18,7 +18,7 @@ import numpy as np  # noqa: F401 - what the children need, imported once
 
 import portfoliod.service
 import portfoliod.venues.ccxtpro.venue  # noqa: F401
-from portfoliod.cli import main
+from portfoliod.__main__ import main
 from portfoliod.lean_ccxt import exchange_class
 from tests.crashes.plane import install
 

@@ -1,17 +1,10 @@
-"""The journal as the daemon uses it: reads from memory, writes that are on disk when they return.
-
-All writes go through one thread. Those that wait while it commits share the next commit, so a burst of orders costs a
-few flushes of the disk, not one each.
-"""
+"""The journal as the daemon uses it: reads from memory, writes that are on disk when they return."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import sqlite3
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -22,14 +15,13 @@ import msgspec
 from portfoliod.errors import JournalFailed
 from portfoliod.journal.schema import connect, reading
 from portfoliod.journal.store import Document, Retirement, Store
+from portfoliod.journal.writer import Write, Writer
 from portfoliod.model import Book, Decision, Fill, HighWater, Intent, IntentStatus, Key, Lock, Worth
 
 CONFIRMED = "equity_confirmed"
 """The fact: when a person last said that the equity is right, in epoch seconds."""
 HIGH_WATER = "high_water"
 """The fact: the equity that a drawdown is measured from."""
-Write = Callable[[Store], object]
-_Waiting = tuple[list[Write], "asyncio.Future[list[object]]"]
 
 
 class Journal:
@@ -38,17 +30,11 @@ class Journal:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.read_only = read_only
-        self.failed: JournalFailed | None = None
-        """Set by a write that failed, until one succeeds."""
-        self.on_failure: Callable[[JournalFailed], None] = lambda _: None
-        """Called when a write failed, whether or not somebody waits for it."""
         self._store = Store(connect(path, read_only=read_only))
-        self._identity = _identity(path)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._waiting: list[_Waiting] = []
+        self._writer = Writer(self._store, path)
+        self._writer.on_recovery = self._keep_again
         self._unkept: dict[str, tuple[Document, float]] = {}
         """Documents that are not on disk yet, by name."""
-        self._flushing: asyncio.Task[None] | None = None
         with reading(path):
             self.workspace_id = self._store.meta("workspace") or ""
             self.targets: dict[Key, Decision] = {decision.key: decision for decision in self._store.targets()}
@@ -63,10 +49,17 @@ class Journal:
 
     async def close(self) -> None:
         """Finish the writes that wait and close the file."""
-        if self._flushing is not None:
-            await self._flushing
-        self._thread.shutdown()
+        await self._writer.close()
         self._store.connection.close()
+
+    @property
+    def failed(self) -> JournalFailed | None:
+        """Why the last write failed, None where it did not."""
+        return self._writer.failed
+
+    def call_on_failure(self, call: Callable[[JournalFailed], None]) -> None:
+        """Let a function hear of every write that fails, whether or not somebody waits for it."""
+        self._writer.on_failure = call
 
     async def __aenter__(self) -> Journal:
         return self
@@ -119,7 +112,7 @@ class Journal:
         Where it cannot be written it is kept in memory, and written once the journal can be written again.
         """
         self._unkept[document.name] = document, at
-        done = self._queue(lambda store: store.put_document(document, at))
+        done = self._writer.queue(lambda store: store.put_document(document, at))
         done.add_done_callback(partial(self._note_kept, document))
 
     async def write(self, *writes: Write) -> list[object]:
@@ -128,7 +121,7 @@ class Journal:
         Raises:
             JournalFailed: nothing of it is written.
         """
-        return await self._queue(*writes)
+        return await self._writer.queue(*writes)
 
     async def decide(self, decisions: Iterable[Decision]) -> None:
         """Put decisions in force."""
@@ -255,18 +248,15 @@ class Journal:
         (found,) = await self.write(lambda store: list(store.retirements()))
         return cast("list[Retirement]", found)
 
-    def _queue(self, *writes: Write) -> asyncio.Future[list[object]]:
-        done: asyncio.Future[list[object]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((list(writes), done))
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush(), name="journal")
-        return done
-
     def _note_kept(self, document: Document, done: asyncio.Future[list[object]]) -> None:
         """Forget a document that is on disk. A failure is told by `failed` to whoever sends orders."""
         kept = not done.cancelled() and done.exception() is None
         if kept and self._unkept.get(document.name, (None, 0.0))[0] is document:
             del self._unkept[document.name]
+
+    def _keep_again(self) -> None:
+        for document, at in list(self._unkept.values()):
+            self.keep_document(document, at)
 
     def _high_water(self) -> HighWater | None:
         text = self._store.meta(HIGH_WATER)
@@ -280,67 +270,6 @@ class Journal:
             book = self.books.get(fill.key)
             if book is not None:
                 self.books[fill.key] = msgspec.structs.replace(book, expected=book.expected + fill.moved)
-
-    async def _flush(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            if not await self._write_together(batch, last_try=len(batch) == 1):
-                for one in batch:  # one bad write must not fail its neighbours
-                    await self._write_together([one], last_try=True)
-        self._flushing = None
-
-    async def _write_together(self, batch: list[_Waiting], *, last_try: bool) -> bool:
-        loop = asyncio.get_running_loop()
-        try:
-            results = await loop.run_in_executor(self._thread, self._commit, [writes for writes, _ in batch])
-        except Exception as error:  # noqa: BLE001 - whoever wrote it is told, and nobody waits for ever
-            if last_try:
-                if isinstance(error, JournalFailed):
-                    self.failed = error
-                    self.on_failure(error)
-                for _, done in batch:
-                    if not done.done():
-                        done.set_exception(error)
-            return last_try
-        if self.failed is not None:
-            self.failed = None
-            for document, at in list(self._unkept.values()):
-                self.keep_document(document, at)
-        for (_, done), result in zip(batch, results, strict=True):
-            if not done.done():
-                done.set_result(result)
-        return True
-
-    def _require_its_file(self) -> None:
-        """Refuse to write into a file that was removed or replaced: no restart would ever read that."""
-        if _identity(self.path) != self._identity:
-            raise OSError("another file is in its place")
-
-    def _commit(self, batch: list[list[Write]]) -> list[list[object]]:
-        connection = self._store.connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            self._require_its_file()
-            results = [[write(self._store) for write in writes] for writes in batch]
-            connection.execute("COMMIT")
-        except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            if not isinstance(error, (sqlite3.Error, OSError)):
-                raise
-            raise JournalFailed(
-                "the journal cannot be written",
-                where=str(self.path),
-                found=str(error),
-                kept="no order leaves until it can",
-                mend="free the disk, or mend it, then: portfoliod resume",
-            ) from error
-        return results
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
 
 
 def _put_decision(decision: Decision) -> Write:

@@ -35,7 +35,7 @@ class Reconciler:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        desk.journal.on_failure = lambda error: desk.trip(error.what)
+        desk.journal.call_on_failure(lambda error: desk.trip(error.what))
         self.mailbox: Mailbox[str | Key] = Mailbox()
         self.workers: dict[Key, Worker] = {}
         self._resync_due = time.monotonic()

@@ -27,12 +27,13 @@ from portfoliod.reconciler.connection import GO_LIVE, Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.look import NOW, Look, Standing
 from portfoliod.reconciler.orders import Orders
+from portfoliod.reconciler.patience import Patience
 from portfoliod.reconciler.positions import PositionReader
+from portfoliod.reconciler.refusals import Refusals
 from portfoliod.risk import Circumstances, Refusal, check
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-LONGEST_BACK_OFF = 60.0
 AFTER_REFUSED_BY_RATE = 5.0
 LATER_THAN_ASKED = (0.05, 0.5)
 """Seconds, drawn anew each time: the markets of a venue do not all come back from a pause in the same moment."""
@@ -56,16 +57,8 @@ class Worker:
         self._reader = PositionReader(key, desk, connection, orders)
         self._woken = asyncio.Event()
         self._busy = asyncio.Lock()
-        self._failures = 0
-        self._asked = 0
-        """How often in a row an order that is on its way was asked for: to wait for it is no failure."""
-        self._not_before = 0.0
-        """When the next order may be sent, on the monotonic clock, after one that came to nothing."""
-        self._set_back = ""
-        """What it came to."""
-        self.refused_by = ""
-        """What refused the last order, if something did: a limit of [risk], halt or mode."""
-        self._refusal_said = ""
+        self._patience = Patience()
+        self._refusals = Refusals(key)
         self._rules: MarketRules | None = None
         self._in_parts = desk.journal.in_parts.get(key, 0)
         """The decision whose order was split, until its last part is filled."""
@@ -86,12 +79,17 @@ class Worker:
 
     def decided_anew(self) -> None:
         """Forget how long to back off: the target is another one."""
-        self._failures, self._not_before = 0, 0.0
+        self._patience.forget()
 
     def look_afresh(self) -> None:
         """Look, at a position that is read from now on."""
         self._reader.expire()
         self.wake()
+
+    @property
+    def refused_by(self) -> str:
+        """What refused the last order, if something did: a limit of [risk], halt or mode."""
+        return self._refusals.by
 
     @property
     def idle(self) -> bool:
@@ -140,17 +138,17 @@ class Worker:
             return self._came_to_nothing(error.what)
         except (VenuePaused, VenueStopped) as error:
             self._connection.failed(error)
-            return self._held_up() or Look(Standing.UNKNOWN, error.what, self._back_off())
+            return self._held_up() or Look(Standing.UNKNOWN, error.what, self._patience.after_failure())
         except (VenueError, UnknownSymbol) as error:
             if isinstance(error, (KeysRefused, VenueUnreachable)):
                 self._desk.venue_failed(self._connection, error)
-            return Look(Standing.UNKNOWN, error.what, self._back_off())
+            return Look(Standing.UNKNOWN, error.what, self._patience.after_failure())
         except JournalFailed as error:
             self._desk.trip(error.what)
-            return Look(Standing.REFUSED, error.what, self._back_off())
+            return Look(Standing.REFUSED, error.what, self._patience.after_failure())
         except Exception as error:
             log.exception("look.failed", venue=self.key.venue, symbol=self.key.symbol)
-            return Look(Standing.UNKNOWN, repr(error), self._back_off())
+            return Look(Standing.UNKNOWN, repr(error), self._patience.after_failure())
         self._connection.answered()
         return look
 
@@ -177,11 +175,11 @@ class Worker:
                 await self._venue.cancel(intent)
             found = await self._orders.resolve(intent)
             if not found.status.terminal:
-                again = self._ask_again()
+                again = self._patience.before_asking_again()
                 if found.doubt:
                     return await self._reader.lock_in_doubt(found.doubt, again)
                 return Look(Standing.UNKNOWN, f"order {intent.client_id} is not resolved yet", again)
-            self._asked = 0
+            self._patience.know_the_outcome()
             self._reader.filled()
             if await self._journal.filled(intent) == 0:
                 return self._came_to_nothing(f"order {intent.client_id} was not filled: {found.status}")
@@ -190,9 +188,7 @@ class Worker:
     def _came_to_nothing(self, reason: str) -> Look:
         """Return the look after an order that moved nothing: another one only after a while, and at a new snapshot."""
         self._reader.expire()
-        again = self._back_off()
-        self._set_back, self._not_before = reason, time.monotonic() + again
-        return Look(Standing.REFUSED, reason, again)
+        return Look(Standing.REFUSED, reason, self._patience.hold_orders_back(reason))
 
     async def _trade(self, decision: Decision, position: Decimal, rules: MarketRules, version: int) -> Look:
         target = ZERO if self._desk.halt.flattening() else decision.quantity
@@ -215,9 +211,9 @@ class Worker:
             await self._desk.reduction_done(self.key)
             if await self._desk.reductions_done(self.key):
                 return Look(Standing.WORKING, "reductions went first", NOW)
-        wait = self._not_before - time.monotonic()
+        wait = self._patience.before_an_order()
         if wait > 0:
-            return Look(Standing.REFUSED, self._set_back, wait)
+            return Look(Standing.REFUSED, self._patience.set_back, wait)
         part = leg.quantity < planned.legs[0].quantity
         if part:
             self._in_parts = decision.number
@@ -225,9 +221,10 @@ class Worker:
 
     def _nothing_to_send(self, planned: Plan, decision: Decision) -> Look:
         if self.price is None and planned.difference != 0:
-            return Look(Standing.UNKNOWN, planned.reason, self._back_off())
-        self._failures, self._not_before, self._in_parts = 0, 0.0, 0
-        self.refused_by = self._refusal_said = ""
+            return Look(Standing.UNKNOWN, planned.reason, self._patience.after_failure())
+        self._patience.forget()
+        self._refusals.forget()
+        self._in_parts = 0
         waits = decision.quantity != 0 and self._desk.halt.flattening()
         return Look(Standing.IN_STEP, f"{FLATTENED}; {planned.reason}" if waits else planned.reason)
 
@@ -235,7 +232,7 @@ class Worker:
         """Say what would be sent if the venue were traded on."""
         would = ", then ".join(f"{leg.side} {leg.quantity.normalize():f} ({leg.reason})" for leg in legs)
         reason = f"read only: would {would}; {GO_LIVE}"
-        self._say_refused(Refusal("mode", self._desk.settings.mode, reason), legs[0], once=would)
+        self._refusals.say(Refusal("mode", self._desk.settings.mode, reason), legs[0], self._cycle(), once=would)
         return Look(Standing.REFUSED, reason)
 
     def _obsolete(self, leg: Leg, decision: Decision, version: int) -> str:
@@ -279,26 +276,8 @@ class Worker:
             desk.limits,
         )
         if isinstance(checked, Refusal):
-            self._say_refused(checked, leg, once=checked.limit)
+            self._refusals.say(checked, leg, self._cycle(), once=checked.limit)
         return checked
-
-    def _say_refused(self, refusal: Refusal, leg: Leg, *, once: str) -> None:
-        """Log a refusal, unless the last one was for the same."""
-        self.refused_by = refusal.limit
-        if self._refusal_said == once:
-            return
-        self._refusal_said = once
-        log.warning(
-            "risk.refused",
-            venue=self.key.venue,
-            symbol=self.key.symbol,
-            limit=refusal.limit,
-            value=refusal.value,
-            side=str(leg.side),
-            quantity=f"{leg.quantity:f}",
-            reason=refusal.reason,
-            cycle=self._cycle(),
-        )
 
     async def _send(self, leg: Leg, decision: Decision, version: int, *, part: bool) -> Look:
         obsolete = self._obsolete(leg, decision, version)
@@ -326,7 +305,7 @@ class Worker:
         if status is IntentStatus.UNKNOWN:
             return Look(Standing.UNKNOWN, "the outcome of an order is not known", NOW)
         if not status.terminal:
-            return Look(Standing.WORKING, leg.reason, self._ask_again())
+            return Look(Standing.WORKING, leg.reason, self._patience.before_asking_again())
         if await self._journal.filled(intent) == 0:
             return self._came_to_nothing(f"order {client_id} was not filled: {status}")
         return Look(Standing.WORKING, leg.reason, NOW)
@@ -335,23 +314,9 @@ class Worker:
         decision = self._journal.targets.get(self.key)
         return "" if decision is None else decision.cycle
 
-    def _back_off(self) -> float:
-        """Return how long to wait after the next failure in a row: doubling, with jitter."""
-        self._failures += 1
-        return _doubled(self._failures)
-
-    def _ask_again(self) -> float:
-        """Return how long to wait before an order that is on its way is asked for once more."""
-        self._asked += 1
-        return _doubled(self._asked)
-
     def shown_target(self) -> Decimal:
         """Return the target in whole steps."""
         decision = self._journal.targets.get(self.key)
         if decision is None or self._rules is None:
             return ZERO
         return nearest_step(decision.quantity, self._rules.step)
-
-
-def _doubled(times: int) -> float:
-    return min(LONGEST_BACK_OFF, 0.25 * 2.0 ** min(times, 20)) * random.uniform(0.8, 1.2)  # noqa: S311
