@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -296,3 +297,28 @@ def test_with_a_turnover_cost_optimizing_again_changes_nothing_and_new_days_chan
     free = optimized(files.root, "--dry-run")["weights"]
     moved = [sum(abs(weights[name] - first[name]) for name in first) for weights in (cheap, free)]
     assert moved[0] < moved[1]
+
+
+def test_the_documented_allocator_of_ones_own_is_what_it_says(
+    files: Files, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "allocation.md").read_text()
+    registered, code = (page.split(f"```{language}\n")[1].split("```")[0] for language in ("toml", "python"))
+    package = tmp_path_factory.mktemp("package")
+    metadata = package / "calmest-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: calmest\nVersion: 1.0\n")
+    ((group, entries),) = tomllib.loads(registered)["project"]["entry-points"].items()
+    lines = [f"{name} = {value}" for name, value in entries.items()]
+    (metadata / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
+    (package / "calmest.py").write_text(code)
+    files.stats("calm", returns_of_volatility(0.1))
+    files.stats("wild", returns_of_volatility(0.4))
+    files.settings("[optimizer]\nmax_weight = 0.75\n")
+
+    ended = run_command(
+        files.root, "optimize", "--json", "--allocator", "calmest", environment={"PYTHONPATH": str(package)}
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["weights"] == {"calm": 0.75, "wild": 0.25}

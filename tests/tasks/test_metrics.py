@@ -178,7 +178,7 @@ def test_a_stage_is_measured_from_the_latest_change_that_led_to_it() -> None:
     heard = [
         (10.0, {"event": "state.accepted", "cycle": "a"}),
         (11.0, {"event": "state.accepted", "cycle": "b"}),
-        (11.5, {"event": "target.decided", "cycle": "a b"}),
+        (11.5, {"event": "target.decided", "cycle": "a b", "venue": "main"}),
         (11.75, {"event": "order.sent", "cycle": "a b", "client_id": "1", "venue": "main"}),
         (12.0, {"event": "order.acknowledged", "cycle": "a b", "client_id": "1", "venue": "main"}),
         (13.75, {"event": "order.filled", "client_id": "1", "venue": "main", "side": "buy"}),
