@@ -8,16 +8,25 @@ from pathlib import Path
 import pytest
 
 from tests.harness.canaries import traces
+from tests.harness.daemon import Starts
 from tests.harness.leaks import assert_untold, written
 from tests.harness.workspace import Files
 
 pytest.register_assert_rewrite("tests.venues.contract")
+Starts.fork = True
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
     """An empty workspace."""
     return Files(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def started_anew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start processes by exec where a test is about what a start does."""
+    if request.node.get_closest_marker("started_anew"):
+        monkeypatch.setattr(Starts, "fork", False)
 
 
 @pytest.fixture(autouse=True)

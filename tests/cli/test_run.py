@@ -23,6 +23,8 @@ from tests.tasks.evidence import (
 )
 from tests.tasks.strange_venues import install
 
+pytestmark = pytest.mark.started_anew
+
 
 @pytest.fixture
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

@@ -15,6 +15,8 @@ from portfoliod import __version__
 from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files, noisy_returns
 
+pytestmark = pytest.mark.started_anew
+
 COMMANDS = (
     "run",
     "optimize",

@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.crashes.forked import Zygote
 from tests.crashes.matrix import SHAPES, CrashWorld, walk
+from tests.harness.forked import Zygote
 from tests.harness.workspace import Files
 
 

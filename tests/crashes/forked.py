@@ -6,40 +6,12 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
+from tests.harness.forked import Zygote
 from tests.harness.leaks import assert_untold, written
-
-
-class Zygote:
-    """The process that forks."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crashes.zygote"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._process as process:
-            process.communicate()
-
-    def ask(self, order: Mapping[str, object]) -> int:
-        """Send one line and return the number that answers it."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
 
 
 class ForkedDaemon:
@@ -50,20 +22,14 @@ class ForkedDaemon:
     ) -> None:
         self.root = root
         self.code: int | None = None
-        self._zygote = zygote
         self._log = log
         self._from = log.stat().st_size if log.exists() else 0
-        self.pid = zygote.ask(
-            {
-                "start": {
-                    "root": str(root),
-                    "log": str(log),
-                    "plane": str(plane),
-                    "environment": dict(environment),
-                    "arguments": list(arguments),
-                }
-            }
-        )
+        command = ["--root", str(root), "run", "--log-format", "json", *arguments]
+        with Path(os.devnull).open("r+") as nothing, log.open("a") as lines:
+            streams = (nothing.fileno(), nothing.fileno(), lines.fileno())
+            first = ("tests.crashes.plane", "install_in", str(plane))
+            self._forked = zygote.fork(command, {**os.environ, **environment}, streams, first)
+        self.pid = self._forked.pid
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -95,10 +61,7 @@ class ForkedDaemon:
 
     def alive(self) -> bool:
         """Return whether the process has not ended yet."""
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        except FileNotFoundError:
-            return False
+        return self._forked.poll() is None
 
     def status(self) -> dict[str, Any]:
         """Return status.json."""
@@ -108,17 +71,17 @@ class ForkedDaemon:
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
         if self.code is None:
-            os.kill(self.pid, signal.SIGKILL)
+            self._forked.kill()
             self.wait()
 
     def terminate(self) -> int:
         """SIGTERM, and return the exit code."""
-        os.kill(self.pid, signal.SIGTERM)
+        self._forked.send_signal(signal.SIGTERM)
         return self.wait()
 
     def wait(self) -> int:
         """Return the exit code once it has ended: -9 after SIGKILL."""
         if self.code is None:
-            self.code = self._zygote.ask({"wait": self.pid})
+            self.code = self._forked.wait()
             assert_untold([("the log", self._log.read_bytes()), *written(self.root)])
         return self.code

@@ -12,11 +12,12 @@ import msgspec
 
 from portfoliod.switches import HaltSwitch
 from portfoliod.workspace import Workspace
-from tests.crashes.forked import ForkedDaemon, Zygote
+from tests.crashes.forked import ForkedDaemon
 from tests.emulators.faults import Reset
 from tests.faults.world import World, symbol
 from tests.harness.daemon import PATIENCE, Daemon
 from tests.harness.exchange import venue_table
+from tests.harness.forked import Zygote
 from tests.harness.workspace import Files
 from tests.tasks.evidence import journal
 from tests.venues.exchanges import environment_of

@@ -77,9 +77,9 @@ class Transactions:
         return getattr(self._connection, name)
 
 
-def install(folder: Path) -> None:
+def install_in(folder: str) -> None:
     """Wrap the journal, the venues and the atomic files of this process."""
-    plane = Plane(folder)
+    plane = Plane(Path(folder))
     _around_the_journal(plane)
     for kind in (CcxtVenue, PaperVenue):
         for question in QUESTIONS:

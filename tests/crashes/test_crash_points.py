@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crashes.forked import Zygote
 from tests.crashes.matrix import SHAPES, CrashWorld, Shape, Tally, walk, walk_first_steps
+from tests.harness.forked import Zygote
 from tests.harness.workspace import Files
 
 pytestmark = pytest.mark.slow

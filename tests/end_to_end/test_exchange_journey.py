@@ -17,7 +17,8 @@ from tests.faults.world import World, both_exchanges, both_modes, every_place, s
 from tests.harness.workspace import Files
 from tests.tasks.evidence import journal, until
 
-pytestmark = pytest.mark.slow  # an exchange and its client in each test
+# An exchange and its client in each test.
+pytestmark = [pytest.mark.slow, pytest.mark.started_anew]
 
 
 class Sent(NamedTuple):

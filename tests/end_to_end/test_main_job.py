@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.main_job import LEAVER, NEWCOMER, VICTIM, MainJob, run_main_job
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.started_anew]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from tests.harness.workspace import Files
 from tests.tasks.evidence import journal, until
 from tests.venues.exchanges import environment_of
 
-pytestmark = pytest.mark.slow  # an exchange and its client in each test
+# An exchange and its client in each test.
+pytestmark = [pytest.mark.slow, pytest.mark.started_anew]
 
 IMPATIENT = {"timeout_seconds": 1}
 DOWN = [

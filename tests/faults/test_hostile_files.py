@@ -153,6 +153,7 @@ HUGE = {
 }
 
 
+@pytest.mark.started_anew
 @pytest.mark.parametrize("huge", HUGE.values(), ids=HUGE)
 def test_fault_38_64_mib_of_anything_are_refused_in_bounded_memory(world: FileWorld, huge: Callable[[], bytes]) -> None:
     """The last good state stays, and the other strategy is traded while it is read and afterwards."""

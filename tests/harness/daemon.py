@@ -16,16 +16,24 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
+from tests.harness.forked import Forked, can_fork, zygote
 from tests.harness.leaks import assert_untold, title, written
 
 PATIENCE = 30.0
 """Seconds within which anything must have happened, on a busy machine; a test that waits for it never sleeps longer."""
 
 
+class Starts:
+    """How processes are started."""
+
+    fork = False
+    """From a zygote, where that makes no difference: it saves the imports. `conftest` lets tests do so."""
+
+
 class Daemon:
-    """`portfoliod run` in a subprocess; leaving the context kills it if it still runs."""
+    """`portfoliod run` in a process of its own; leaving the context kills it if it still runs."""
 
     def __init__(
         self, root: Path, *arguments: str, environment: Mapping[str, str] | None = None, verbose: bool = False
@@ -37,14 +45,17 @@ class Daemon:
         self._ended = False
         self._lines: list[str] = []
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `wait`
-        self.process = subprocess.Popen(
-            [*program(root, verbose=verbose), "run", "--log-format", "json", *arguments],
-            stderr=subprocess.PIPE,
-            stdout=self._printed,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **(environment or {})},
-            text=True,
-        )
+        log, written_to = os.pipe()
+        try:
+            self.process = _start(
+                [*_workspace(root, verbose=verbose), "run", "--log-format", "json", *arguments],
+                {**os.environ, **(environment or {})},
+                self._printed,
+                written_to,
+            )
+        finally:
+            os.close(written_to)
+        self._log = os.fdopen(log)
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
 
@@ -127,8 +138,7 @@ class Daemon:
         return code
 
     def _listen(self) -> None:
-        assert self.process.stderr is not None
-        with self.process.stderr as lines:
+        with self._log as lines:
             for line in lines:
                 with self._heard:
                     self._lines.append(line)
@@ -144,7 +154,22 @@ class Daemon:
 
 def program(root: Path, *, verbose: bool = False) -> list[str]:
     """Return what every command in a workspace begins with."""
-    return [sys.executable, "-m", "portfoliod", "--root", str(root), *(["-v"] if verbose else [])]
+    return [sys.executable, "-m", "portfoliod", *_workspace(root, verbose=verbose)]
+
+
+def _workspace(root: Path, *, verbose: bool) -> list[str]:
+    return ["--root", str(root), *(["-v"] if verbose else [])]
+
+
+def _start(
+    arguments: list[str], environment: dict[str, str], out: IO[bytes], log: int
+) -> Forked | subprocess.Popen[bytes]:
+    """Return `portfoliod ARGUMENTS`, with nothing to read, in a new process."""
+    if Starts.fork and can_fork(environment):
+        with Path(os.devnull).open() as nothing:
+            return zygote().fork(arguments, environment, (nothing.fileno(), out.fileno(), log))
+    command = [sys.executable, "-m", "portfoliod", *arguments]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment)
 
 
 def run_command(
@@ -155,15 +180,20 @@ def run_command(
     Raises:
         SecretTold: it printed a secret, or left one in a file.
     """
-    done = subprocess.run(
-        [*program(root, verbose=verbose), *arguments],
-        capture_output=True,
-        env={**os.environ, **(environment or {})},
-        text=True,
-        timeout=PATIENCE,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    assert_untold([("standard output", done.stdout.encode()), ("standard error", done.stderr.encode())])
-    assert_untold(written(root))
-    return done
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
+        command = [*_workspace(root, verbose=verbose), *arguments]
+        process = _start(command, {**os.environ, **(environment or {})}, out, log.fileno())
+        try:
+            code = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(PATIENCE)
+            raise
+        told = [_all_of(stream) for stream in (out, log)]
+    assert_untold([("standard output", told[0]), ("standard error", told[1]), *written(root)])
+    return subprocess.CompletedProcess(command, code, told[0].decode(), told[1].decode())
+
+
+def _all_of(stream: IO[bytes]) -> bytes:
+    stream.seek(0)
+    return stream.read()

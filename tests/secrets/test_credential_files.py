@@ -12,7 +12,8 @@ from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files, replace
 from tests.tasks.evidence import journal, until
 
-pytestmark = pytest.mark.slow  # two commands in each test
+# Two commands in each test.
+pytestmark = [pytest.mark.slow, pytest.mark.started_anew]
 
 SECRET = CANARIES["a file's secret"]
 STRANGE = CANARIES["a strange variable"]

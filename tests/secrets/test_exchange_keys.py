@@ -21,7 +21,8 @@ from tests.harness.exchange import QUICK, venue_table
 from tests.harness.workspace import Files
 from tests.venues.exchanges import environment_of
 
-pytestmark = pytest.mark.slow  # an exchange and its client in each test
+# An exchange and its client in each test.
+pytestmark = [pytest.mark.slow, pytest.mark.started_anew]
 
 
 def site(folder: Path, program: str) -> dict[str, str]:

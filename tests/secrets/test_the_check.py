@@ -16,6 +16,8 @@ from tests.harness.daemon import Daemon, run_command
 from tests.harness.leaks import SecretTold, assert_untold, title, written
 from tests.harness.workspace import Files
 
+pytestmark = pytest.mark.started_anew
+
 SECRET = CANARIES["binance secret"]
 AWKWARD = CANARIES["okx password"]
 ROOT = Path(__file__).parents[2]

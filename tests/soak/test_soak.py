@@ -48,6 +48,7 @@ def samples(*, resident: float = 0.0, descriptors: float = 0.0, tasks: float = 0
 
 
 @pytest.mark.slow
+@pytest.mark.started_anew
 def test_a_short_soak_ends_well(tmp_path: Path) -> None:
     """Nothing is sent twice, lost or left open, though every second something goes wrong."""
     told: list[str] = []
