@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads that wait for each other, in each of several workers
+
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
