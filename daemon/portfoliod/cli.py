@@ -112,7 +112,7 @@ def run(context: Context, *, live: bool, once: bool, log_format: str) -> None:
 @cli.command()
 @click.option("--target-vol", type=float, help="Annual, as a fraction; written to portfolio_config.json.")
 @click.option("--lookback", type=click.IntRange(min=3), help="Calendar days; written to portfolio_config.json.")
-@click.option("--allocator", help="slope_std, equal, inverse_vol, hrp.")
+@click.option("--allocator", help="slope_std, equal, inverse_vol, hrp, min_variance, or one that a package brings.")
 @click.option("--dry-run", is_flag=True, help="Print the table, write nothing.")
 @click.option("--apply", "apply_proposal", is_flag=True, help="Put var/proposal.json in force, if there is one.")
 @json_option
@@ -155,7 +155,7 @@ def optimize(
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the result. Default: var/backtest.")
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Decide every so many days.")
 @click.option("--cost-bps", type=float, help="Cost of what changes of weights trade. Default: turnover_cost, else 0.")
-@click.option("--allocator", help="slope_std, equal, inverse_vol, hrp, min_variance.")
+@click.option("--allocator", help="slope_std, equal, inverse_vol, hrp, min_variance, or one that a package brings.")
 @click.option("--target-vol", type=float, help="Annual, as a fraction.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of the random portfolios.")
 @json_option

@@ -16,13 +16,13 @@ import structlog
 
 from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Group, Rules, allocate, inputs_hash
 from portfoliod.documents import parse_portfolio
-from portfoliod.errors import AllocationError, FileRejected, JournalFailed, LockHeld, PortfoliodError
+from portfoliod.errors import AllocationError, FileRejected, JournalFailed, LockHeld, PortfoliodError, UsageError
 from portfoliod.intake import PORTFOLIO, Intake, Kind, Source
 from portfoliod.journal import Journal
 from portfoliod.jsontext import replace_keys
 from portfoliod.mailbox import Mailbox
 from portfoliod.model import History, PortfolioConfig, Problem
-from portfoliod.settings import ALLOCATOR_GROUP, OptimizerSettings, Settings
+from portfoliod.settings import ALLOCATOR_GROUP, OptimizerSettings, Settings, unknown_allocator
 from portfoliod.workspace import read_settled, write_atomically
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -41,6 +41,19 @@ class Overrides(msgspec.Struct, frozen=True):
     target_vol: float | None = None
     lookback_days: int | None = None
     allocator: str | None = None
+
+    def require_sense(self) -> None:
+        """Find out whether it can be asked for.
+
+        Raises:
+            UsageError: a volatility that is none, or an allocator that there is not.
+        """
+        vol = self.target_vol
+        if vol is not None and not 0 < vol <= 10:
+            raise UsageError("--target-vol is a fraction", found=f"{vol:g}", mend="write 0.30 for 30 % a year")
+        if self.allocator is not None and (unknown := unknown_allocator(self.allocator)):
+            what, mend = unknown
+            raise UsageError(what, where="--allocator", found=self.allocator, mend=mend)
 
 
 class Optimized(msgspec.Struct, frozen=True):

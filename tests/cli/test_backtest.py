@@ -129,7 +129,7 @@ def test_strategies_with_different_histories_are_told_apart(files: Files, backte
     ("arguments", "code", "words"),
     [
         (("--lookback", "150"), 1, ("too short", "150 days", "--lookback 74", "nothing was written")),
-        (("--lookback", "60", "--allocator", "invers_vol"), 1, ('nearest is "inverse_vol"',)),
+        (("--lookback", "60", "--allocator", "invers_vol"), 2, ("nearest known one is `inverse_vol`",)),
         (("--lookback", "60", "--out", "strategies/one/stats.json"), 1, ("cannot be written", "--out DIR")),
         (("--lookback", "60", "--out", "/proc/nowhere"), 1, ("cannot be written", "--out DIR")),
         (("--random", "-1"), 2, ("--random",)),

@@ -8,7 +8,7 @@ import msgspec
 
 from portfoliod.allocation import inputs_hash
 from portfoliod.documents import parse_portfolio
-from portfoliod.errors import AllocationError, FileRejected, UsageError
+from portfoliod.errors import AllocationError, FileRejected
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal, change
 from portfoliod.jsontext import replace_keys
@@ -79,11 +79,11 @@ def optimize_now(
     With `apply` it goes into portfolio_config.json even where the settings ask for proposals.
 
     Raises:
+        UsageError: what is asked for makes no sense.
         AllocationError: there are no trustworthy weights; nothing was written.
         FileRejected: portfolio_config.json does not fit, and is not overwritten.
     """
-    if asked.target_vol is not None and not 0 < asked.target_vol <= 10:
-        raise UsageError("--target-vol is a fraction", found=f"{asked.target_vol:g}", mend="write 0.30 for 30 % a year")
+    asked.require_sense()
     with contextlib.nullcontext() if dry_run else workspace.sole_optimizer(PATIENCE_SECONDS):
         return _optimize(workspace, settings, asked, dry_run=dry_run, apply=apply)
 

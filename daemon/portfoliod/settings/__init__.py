@@ -5,7 +5,7 @@ of a file's errors are told at once.
 """
 
 from portfoliod.settings.decoding import read_table
-from portfoliod.settings.load import ALLOCATOR_GROUP, load_settings
+from portfoliod.settings.load import ALLOCATOR_GROUP, load_settings, unknown_allocator
 from portfoliod.settings.outlets import MetricsSettings, NotifySettings, NotifyTarget
 from portfoliod.settings.tables import (
     NotNegative,
@@ -33,4 +33,5 @@ __all__ = [
     "load_settings",
     "read_table",
     "thresholds",
+    "unknown_allocator",
 ]

@@ -59,15 +59,18 @@ def _check_names(settings: Settings, where: str) -> None:
             place = f"{where}  venues"
             raise SettingsError("not a venue's name", where=place, found=repr(name), kept=KEPT, mend=mend)
     allocator = settings.optimizer.allocator
-    if allocator in ALLOCATORS:
-        return
-    installed = {entry.name for entry in importlib.metadata.entry_points(group=ALLOCATOR_GROUP)}
-    if allocator not in installed:
-        known = dict.fromkeys((*ALLOCATORS, *installed))
-        raise SettingsError(
-            f"unknown allocator{nearest(allocator, known)}",
-            where=f"{where}  optimizer.allocator",
-            found=allocator,
-            kept=KEPT,
-            mend=f"write one of: {', '.join(sorted(known))}",
-        )
+    if unknown := unknown_allocator(allocator):
+        what, mend = unknown
+        raise SettingsError(what, where=f"{where}  optimizer.allocator", found=allocator, kept=KEPT, mend=mend)
+
+
+def unknown_allocator(name: str) -> tuple[str, str] | None:
+    """Return what is wrong with an allocator's name, and how to mend it; None where there is one of that name."""
+    if name in ALLOCATORS:
+        return None
+    known = dict.fromkeys(
+        (*ALLOCATORS, *(entry.name for entry in importlib.metadata.entry_points(group=ALLOCATOR_GROUP)))
+    )
+    if name in known:
+        return None
+    return f"unknown allocator{nearest(name, known)}", f"write one of: {', '.join(sorted(known))}"

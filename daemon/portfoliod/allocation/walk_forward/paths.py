@@ -13,6 +13,8 @@ from portfoliod.allocation.walk_forward.decisions import Decisions
 from portfoliod.allocation.walk_forward.timeline import Timeline
 
 _BASIS_POINT = 1e-4
+_FEW = 4
+"""To pick one column costs as much as to multiply so many."""
 
 
 class Paths(NamedTuple):
@@ -88,9 +90,12 @@ def window_moments(line: Timeline, decisions: Decisions, counts: Floats) -> Mome
     """Return what the decided portfolios did in the windows before them, whose days have the weights `counts`."""
     means, variances = np.zeros(decisions.decided.size), np.zeros(decisions.decided.size)
     for row, index in enumerate(decisions.decided.tolist()):
-        held: Indices = decisions.weights[row].nonzero()[0]
+        weights = decisions.weights[row]
+        held: Indices = weights.nonzero()[0]
         if held.size:
-            portfolio = line.window(index, counts.size)[:, held] @ decisions.weights[row, held]
+            window = line.window(index, counts.size)
+            few = _FEW * held.size < weights.size
+            portfolio = window[:, held] @ weights[held] if few else window @ weights
             mean = counts @ portfolio
             portfolio -= mean
             means[row], variances[row] = mean, counts @ portfolio**2

@@ -44,11 +44,13 @@ def backtest(
         The report with the files that were written, without its series.
 
     Raises:
-        UsageError: --target-vol or --cost-bps makes no sense.
-        AllocationError: fewer than two strategies, too few days, no such allocator; nothing was written.
+        UsageError: --target-vol, --allocator or --cost-bps makes no sense.
+        AllocationError: fewer than two strategies, or too few days; nothing was written.
         PortfoliodError: the folder cannot be written.
     """
-    _require_sense(asked.target_vol, cost_bps)
+    asked.require_sense()
+    if cost_bps is not None and not 0 <= cost_bps <= 10_000:
+        raise UsageError("--cost-bps is in basis points", found=f"{cost_bps:g}", mend="write 5 for 0.05 %")
     folder = (workspace.backtest_folder if out is None else out).absolute()
     _require_room(folder)
     journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
@@ -97,13 +99,6 @@ def _picture(report: Report) -> bytes:
     from portfoliod.commands.backtest.picture import picture
 
     return picture(report)
-
-
-def _require_sense(target_vol: float | None, cost_bps: float | None) -> None:
-    if target_vol is not None and not 0 < target_vol <= 10:
-        raise UsageError("--target-vol is a fraction", found=f"{target_vol:g}", mend="write 0.30 for 30 % a year")
-    if cost_bps is not None and not 0 <= cost_bps <= 10_000:
-        raise UsageError("--cost-bps is in basis points", found=f"{cost_bps:g}", mend="write 5 for 0.05 %")
 
 
 def _require_room(folder: Path) -> None:
