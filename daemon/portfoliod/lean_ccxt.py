@@ -19,13 +19,15 @@ _SHARED = {
     "ccxt.pro": (),
 }
 """The packages, and the modules besides the exchanges' whose names they offer."""
+_IN_INIT = ("__version__", "__all__")
+"""Among the names with underscores, which are asked for by whoever probes a module, those that a package may have."""
 
 
 class _Package(ModuleType):
     """A package that imports what is asked of it."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or self.__spec__ is None or self.__spec__.loader is None:
+        if (name.startswith("_") and name not in _IN_INIT) or self.__spec__ is None or self.__spec__.loader is None:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         for module in map(importlib.import_module, _SHARED[self.__name__]):
             if name in module.__dict__:

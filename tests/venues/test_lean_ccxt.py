@@ -72,7 +72,9 @@ print(*sorted(name for name in sys.modules if name.split(".")[-1] in ("okx", "by
 @pytest.mark.slow
 @pytest.mark.parametrize("package", ["ccxt", "ccxt.async_support", "ccxt.pro"])
 def test_the_package_has_every_name_of_the_whole_one(package: str) -> None:
-    names = run(f"import {package} as p; print(*[name for name in vars(p) if not name.startswith('_')])").split()
+    names = run(
+        f"import {package} as p; print(*[name for name in vars(p) if not name.startswith('_')], '__version__')"
+    ).split()
     program = f"""
 import importlib, sys
 import portfoliod.lean_ccxt
