@@ -369,6 +369,7 @@ def test_what_was_written_survives_a_kill(tmp_path: Path, lines: int) -> None:
     asyncio.run(read())
 
 
+@pytest.mark.slow
 def test_a_kill_while_a_journal_is_created_leaves_none_or_a_whole_one(tmp_path: Path) -> None:
     """The first start may be killed at any write: the next one has a journal that works, never a torn one."""
     path = tmp_path / "journal.db"

@@ -41,6 +41,7 @@ def weights(found: WalkForward) -> Floats:
     return found.weights()
 
 
+@pytest.mark.slow
 @EVERY_ALLOCATION
 @settings(max_examples=2, deadline=None)
 @given(seed=SEEDS, every=st.sampled_from([1, 1, 4]), cut=st.integers(0, 59))

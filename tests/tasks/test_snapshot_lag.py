@@ -48,6 +48,7 @@ class LaggingVenue(ScriptedVenue):
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", range(3))
 def test_targets_that_change_while_positions_lag_are_each_traded_once(files: Files, mode: str, seed: int) -> None:
