@@ -12,6 +12,7 @@ from tests.harness.daemon import PATIENCE, Daemon, run_command
 from tests.harness.hook import TOKEN, Hook
 from tests.harness.workspace import Files
 from tests.tasks.evidence import QUICK, flat_market, until
+from tests.tasks.figures import sample, samples
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +87,38 @@ def test_each_target_hears_from_its_own_level_on_and_of_the_end_of_what_it_heard
         assert "halt.tripped" in strict.told
         assert "order.filled" not in strict.told
         assert "cycle=" not in hook.told
+
+
+BROKEN = """
+from portfoliod.notifications import Notifications
+
+
+def broken(*_):
+    raise RuntimeError("no summary today")
+
+
+Notifications.note = broken
+"""
+"""A sitecustomize.py: what a mistake in the daily summary would do."""
+
+
+def test_a_daily_summary_that_fails_keeps_neither_messages_nor_figures_from_being_told(
+    files: Files, hook: Hook, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "sitecustomize.py").write_text(BROKEN)
+    notifying(files, hook.url, others='daily = "00:00"\n[metrics]\nlisten = "127.0.0.1:0"')
+    with Daemon(files.root, environment={"PYTHONPATH": str(folder)}) as daemon:
+        address = daemon.wait_for("metrics.served")["address"]
+        assert "the daily one" in daemon.wait_for("notify.failed")["kept"]
+        files.state("trend", 1.0)
+        daemon.wait_for("order.filled")
+        held = {"venue": "paper", "symbol": "BTC/USDT:USDT", "status": "in_step"}
+        until(lambda: sample(samples(address), "portfoliod_market_status", **held) == 1)
+        until(lambda: hook.told, lambda told: "order.filled" in told)
+        assert len(daemon.named("notify.failed")) == 1
+        assert daemon.named("metrics.failed") == []
+        assert daemon.terminate() == 0
 
 
 @pytest.mark.parametrize(

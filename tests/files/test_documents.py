@@ -448,7 +448,7 @@ SPLINTERS = [b"null", b'"', b"[", b"1e999", b"-", b"{}", b"9" * 400]
 
 
 @pytest.mark.parametrize("parse", KNOWN)
-@settings(max_examples=200)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_any_json_in_any_key_is_accepted_or_rejected_with_the_files_name(parse: Parse, data: st.DataObject) -> None:
     content = data.draw(st.dictionaries(st.sampled_from(KNOWN[parse]), shapes) | any_json)
@@ -461,7 +461,7 @@ def test_arbitrary_bytes_are_accepted_or_rejected_with_the_files_name(parse: Par
     _reject_at_most(parse, raw)
 
 
-@settings(max_examples=200)
+@settings(max_examples=400)
 @given(valid, st.data())
 def test_a_mutated_file_is_accepted_or_rejected_with_the_files_name(
     document: tuple[Parse, object], data: st.DataObject

@@ -157,7 +157,7 @@ def test_fault_38_a_good_file_is_accepted(intake: Intake, kind: str) -> None:
 @each_file
 def test_fault_38_hostile_files_are_refused_or_fit(intake: Intake, kind: str) -> None:
     """Nothing but the documented error, with place, what is kept and the mend; what is accepted is within SPEC."""
-    fuzz(intake, kind, 200)
+    fuzz(intake, kind, 400)
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def test_fault_38_good_settings_and_credentials_are_accepted(folder: Path) -> No
 @each_file
 def test_fault_38_hostile_settings_are_refused_or_fit(folder: Path, kind: str) -> None:
     """Nothing but the documented error; what is accepted fits, and no error tells a key."""
-    fuzz(folder, kind, 200)
+    fuzz(folder, kind, 400)
 
 
 @pytest.mark.slow

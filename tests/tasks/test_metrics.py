@@ -7,19 +7,18 @@ import re
 import shutil
 import socket
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from prometheus_client.parser import text_string_to_metric_families
 
 from portfoliod.metrics.happenings import Happenings
 from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files, noisy_returns
 from tests.service.machine import CACHE, SOURCE
 from tests.tasks.evidence import QUICK, flat_market, until
+from tests.tasks.figures import page, sample, samples
 
 RULES = SOURCE / "systemd/portfoliod.rules.yml"
 DASHBOARD = SOURCE / "systemd/grafana-dashboard.json"
@@ -27,29 +26,6 @@ PROMTOOL = shutil.which("promtool", path=f"{CACHE}/promtool/usr/bin") or shutil.
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None, reason="NOT TESTED: no promtool (Debian's package prometheus; make test-service fetches it)"
 )
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def page(address: str) -> str:
-    """Return what Prometheus would get."""
-    with urllib.request.urlopen(address, timeout=10) as answer:
-        text: str = answer.read().decode()
-        return text
-
-
-def samples(address: str) -> Samples:
-    """Return each sample by its name and labels."""
-    families = text_string_to_metric_families(page(address))
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in families
-        for sample in family.samples
-    }
-
-
-def sample(found: Samples, name: str, **labels: str) -> float | None:
-    """Return a sample, None where there is none."""
-    return found.get((name, frozenset(labels.items())))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from portfoliod.logs import Event
 MOST_WAITING = 100_000
 """Events between two times that somebody counts them."""
 MOST_REMEMBERED = 2_000
-"""Cycles and orders whose next step is waited for."""
+"""Cycles, decisions and orders whose next step is waited for, of each the newest."""
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 ORDER = ("sent", "acknowledged", "refused", "unknown", "resolved", "cancelled")
 
