@@ -77,17 +77,21 @@ def plan(target: Decimal, position: Decimal, price: Decimal | None, rules: Marke
 
 
 def _flip(goal: Decimal, position: Decimal, price: Decimal | None, rules: MarketRules, small: Thresholds) -> Plan:
-    """Close first and open afterwards. The second leg is what would be planned from flat, where the first one leads."""
+    """Close first and open afterwards. The second leg is what would be planned from flat, where the first one leads.
+
+    What is too small to be closed by an order of its own is closed by the order that opens.
+    """
     difference = goal - position
     quantity = _whole_steps(abs(position), rules.step)
-    if quantity == 0:
-        opening = plan(goal, ZERO, price, rules, small)
-        return Plan(difference, opening.legs, opening.reason)
-    close = Leg(Side.SELL if position > 0 else Side.BUY, quantity, True, "flip: close")
-    too_small = _too_small(close, price, rules, ZERO)
-    if too_small:
-        return Plan(difference, reason=too_small)
+    side = Side.SELL if position > 0 else Side.BUY
+    close = Leg(side, quantity, True, "flip: close")
+    if quantity > 0 and _too_small(close, price, rules, ZERO):
+        both = Leg(side, _whole_steps(abs(difference), rules.step), False, "flip: close and open at once")
+        too_small = _too_small(both, price, rules, small.min_order_notional)
+        return Plan(difference, reason=too_small) if too_small else Plan(difference, (both,))
     opening = plan(goal, ZERO, price, rules, small)
+    if quantity == 0:
+        return Plan(difference, opening.legs, opening.reason)
     legs = (close, *(msgspec.structs.replace(leg, reason="flip: open") for leg in opening.legs))
     return Plan(difference, legs, opening.reason)
 

@@ -315,6 +315,31 @@ def test_a_flip_whose_opening_is_too_small_says_so_in_the_plan() -> None:
     assert planned.reason == "below min_order_notional: 10.00 of 15"
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [MarketRules(step=ONE, min_quantity=Decimal(10)), MarketRules(step=ONE, min_notional=Decimal(100))],
+    ids=["quantity", "notional"],
+)
+@pytest.mark.parametrize(("target", "orders"), [("-50", ["sell 54"]), ("-6", ["sell 10"]), ("-3", [])])
+def test_a_leftover_below_the_venues_minimum_goes_with_the_order_that_opens_the_other_side(
+    rules: MarketRules, target: str, orders: list[str]
+) -> None:
+    """By itself it can never be closed, and the strategy would never be on the other side."""
+    assert legs_of(target, "4", rules) == orders
+
+
+@given(cases())
+def test_a_flip_that_a_venue_would_take_as_one_order_is_never_left_undone(case: Case) -> None:
+    step, goal = case.rules.step, -abs(case.goal).copy_sign(case.position)
+    leftover = case.position // step * step
+    both = abs(goal - leftover)
+    takes = both >= case.rules.min_quantity and abs(case.rules.notional(both, case.price)) >= max(
+        case.rules.min_notional, case.small.min_order_notional
+    )
+    planned = plan(goal, leftover, case.price, case.rules, case.small)
+    assert planned.legs or not takes or goal * leftover == 0
+
+
 def test_inverse_markets_measure_minimums_in_contracts() -> None:
     rules = MarketRules(step=ONE, contract_size=Decimal(100), inverse=True, min_notional=Decimal(150))
     assert legs_of("1", "0", rules) == []
