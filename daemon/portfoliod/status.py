@@ -51,6 +51,8 @@ class MarketStatus(msgspec.Struct, frozen=True):
     price: str | None
     status: Standing
     reason: str
+    flat: bool
+    """Whether less than what an order can be is held."""
     contributors: dict[str, float]
     """Each strategy's share of the target, as a multiple of account_value before leverage: weight x position."""
 
@@ -92,7 +94,7 @@ class Reporter:
 
     def status(self, *, stopping: bool) -> Status:
         """Return the status now."""
-        reason = self._reconciler.desk.halted()
+        halt = self._reconciler.desk.halt.now()
         connections = self._reconciler.desk.connections
         problems = list(self._intake.problems.values())
         for connection in connections.values():
@@ -100,11 +102,11 @@ class Reporter:
         return describe(
             self._intake,
             self._reconciler.desk.journal,
-            state="stopping" if stopping else "halted" if reason else "running",
+            state="stopping" if stopping else "halted" if halt else "running",
             mode=self._mode,
             pid=os.getpid(),
             started_at=self._started_at,
-            halt_reason=reason or None,
+            halt_reason=None if halt is None else halt.reason,
             venues={name: _venue(connection) for name, connection in connections.items()},
             markets=self._markets(),
             problems=problems,
@@ -124,6 +126,7 @@ class Reporter:
                     price=worker.price,
                     standing=worker.last.standing,
                     reason=worker.last.reason,
+                    flat=worker.flat,
                 )
             )
         return markets
@@ -185,6 +188,7 @@ def market(
     price: Decimal | None,
     standing: Standing,
     reason: str,
+    flat: bool,
 ) -> MarketStatus:
     """Return the row of a market; without a target given, the one that was decided."""
     decision = journal.targets.get(key)
@@ -199,6 +203,7 @@ def market(
         price=None if price is None else plain(price),
         status=standing,
         reason=reason,
+        flat=flat,
         contributors={part.strategy: float(part.weight * part.position) for part in contributions},
     )
 

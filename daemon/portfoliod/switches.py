@@ -1,15 +1,39 @@
-"""var/HALT: while it exists, nothing that adds exposure is sent. Its first line is the reason, for people."""
+"""var/HALT: while it exists, nothing that adds exposure is sent.
+
+Its first line is the reason, for people; nothing reads anything into it. Later lines are for programs: `cause: NAME`,
+and `flatten` where managed positions are closed too.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from enum import StrEnum
+
+import msgspec
 
 from portfoliod.workspace import Workspace, create_atomically, write_atomically
 
-DRAWDOWN = "max_drawdown"
-"""What the reason of such a halt begins with."""
 FLATTEN = "flatten"
-"""A later line of var/HALT with this word: managed positions are closed too."""
+CAUSE = "cause: "
+
+
+class HaltCause(StrEnum):
+    """What halted the daemon."""
+
+    OPERATOR = "operator"
+    DRAWDOWN = "max_drawdown"
+    KEYS = "keys_refused"
+    LIQUIDATION = "liquidation"
+    JOURNAL = "journal"
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """Why nothing that adds exposure may be sent."""
+
+    reason: str
+    cause: HaltCause = HaltCause.OPERATOR
+    flatten: bool = False
+    """Whether managed positions are closed too."""
 
 
 class HaltSwitch:
@@ -17,50 +41,59 @@ class HaltSwitch:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._in_memory = ""
+        self._in_memory: Halt | None = None
+        self._named = False
+        """Whether the file exists, without its words: they are in memory, and go with it."""
 
-    def reason(self) -> str:
-        """Return why the daemon is halted, or an empty string."""
+    def read(self) -> Halt | None:
+        """Return the halt in force, None where there is none."""
         if not self._workspace.halted():
+            if self._named:
+                self._in_memory, self._named = None, False
             return self._in_memory
-        return next(iter(self._lines()), "") or self._in_memory or "var/HALT exists"
+        reason, *words = self._lines() or [""]
+        if not reason and self._in_memory is not None:
+            return self._in_memory
+        causes = [cause for cause in HaltCause if f"{CAUSE}{cause}" in words]
+        return Halt(reason or "var/HALT exists", causes[0] if causes else HaltCause.OPERATOR, FLATTEN in words)
 
-    def flattening(self) -> bool:
-        """Return whether managed positions are to be closed."""
-        return self._workspace.halted() and FLATTEN in self._lines()[1:]
-
-    def trip(self, reason: str, *, flatten: bool = False) -> None:
+    def trip(self, reason: str, cause: HaltCause = HaltCause.OPERATOR, *, flatten: bool = False) -> None:
         """Halt. Where the file cannot be created the halt holds in memory until `write_out` can put it there."""
-        if self._workspace.halted() and (self.flattening() or not flatten):
+        before = self.read()
+        if self._workspace.halted() and before is not None and (before.flatten or not flatten):
             return
-        lines = [self.reason() or " ".join(reason.split()) or "no reason given"]
-        if flatten:
-            lines.append(FLATTEN)
+        if before is not None:
+            halt = msgspec.structs.replace(before, flatten=before.flatten or flatten)
+        else:
+            halt = Halt(" ".join(reason.split()) or "no reason given", cause, flatten)
+        lines = [halt.reason, f"{CAUSE}{halt.cause}", *([FLATTEN] if halt.flatten else [])]
+        content = "".join(f"{line}\n" for line in lines).encode()
         try:
             self._workspace.var.mkdir(parents=True, exist_ok=True)
-            content = "".join(f"{line}\n" for line in lines).encode()
             if flatten:
                 write_atomically(self._workspace.halt_file, content)
             else:
                 with contextlib.suppress(FileExistsError):  # somebody halted meanwhile, perhaps to flatten: that stands
                     create_atomically(self._workspace.halt_file, content)
         except OSError:
-            self._in_memory = lines[0]
+            self._in_memory = halt
             with contextlib.suppress(OSError):
                 # A full disk has no room for a reason, but perhaps for a name.
                 self._workspace.halt_file.touch()
+                self._named = True
 
     def write_out(self) -> None:
         """Try again to put a halt that holds in memory into the file, which then is what counts."""
-        if self._in_memory and not self._workspace.halted():
-            self.trip(self._in_memory)
-        if self._in_memory and self._workspace.halted():
-            self._in_memory = ""
+        halt = self.read()
+        if halt is not None and not self._workspace.halted():
+            self.trip(halt.reason, halt.cause, flatten=halt.flatten)
+        if self._workspace.halted() and self._lines():
+            self._in_memory, self._named = None, False
 
-    def clear(self) -> bool:
-        """Remove the halt and return whether there was one."""
-        was = bool(self.reason())
-        self._in_memory = ""
+    def clear(self) -> Halt | None:
+        """Remove the halt and return what it was, None where there was none."""
+        was = self.read()
+        self._in_memory, self._named = None, False
         with contextlib.suppress(FileNotFoundError):
             self._workspace.halt_file.unlink()
         return was

@@ -23,7 +23,7 @@ KEYS = {
     "markets": "venue symbol target position price status reason contributors",
     "problems": "what where found kept mend",
 }
-ADDITIONS = {"": {"halt_reason"}, "venues": {"prices"}}
+ADDITIONS = {"": {"halt_reason"}, "venues": {"prices"}, "markets": {"flat"}}
 """Keys that SPEC does not name."""
 
 

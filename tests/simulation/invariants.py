@@ -61,7 +61,7 @@ class Invariants:
 
     def _check_addition(self, intent: Intent, desk: Desk, exchange: Exchange) -> None:
         key, symbol = intent.key, intent.key.symbol
-        if self.run.workspace.halt_file.exists() or desk.halted():
+        if self.run.workspace.halt_file.exists() or desk.halt.now() is not None:
             self._violated(f"{intent.client_id} adds exposure, but the daemon is halted")
         journaled = [other.client_id for other in desk.journal.unresolved(key) if other.client_id != intent.client_id]
         underway = [name for name, other in exchange.on_their_way.items() if other.key == key]
@@ -72,7 +72,7 @@ class Invariants:
                 f"in the journal {journaled}, on its way {underway}, at the exchange {live}"
             )
         held = exchange.positions[symbol]
-        target = ZERO if desk.halt.flattening() else desk.journal.targets[key].quantity
+        target = ZERO if _flattening(desk) else desk.journal.targets[key].quantity
         since = self.run.clock.now - UNNOTICED
         unnoticed = sum((size for at, size in exchange.surprises[symbol] if at >= since), ZERO)
         most = max(abs(held), abs(target)) + RULES[symbol].step + unnoticed
@@ -156,8 +156,8 @@ class Invariants:
                 wrong.append(f"{key} is locked again after all was unlocked: {lock.reason}")
                 continue
             step = RULES[key.symbol].step
-            target = ZERO if desk.halt.flattening() else nearest_step(decision.quantity, step)
-            if desk.halted() and not desk.halt.flattening():
+            target = ZERO if _flattening(desk) else nearest_step(decision.quantity, step)
+            if desk.halt.now() is not None and not _flattening(desk):
                 continue
             if not self._in_step(key, held, target, desk):
                 reason = self._said_of(key, desk)
@@ -172,7 +172,7 @@ class Invariants:
 
     def _said_of(self, key: Key, desk: Desk) -> str:
         return (
-            f"problems {[problem.what for problem in desk.connections[key.venue].problems]}, halted {desk.halted()!r}"
+            f"problems {[problem.what for problem in desk.connections[key.venue].problems]}, halted {desk.halt.now()}"
         )
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
@@ -197,3 +197,8 @@ def _by_order(fills: list[Fill]) -> collections.Counter[str]:
     for fill in fills:
         sums[fill.client_id] += fill.quantity  # type: ignore[assignment]
     return sums
+
+
+def _flattening(desk: Desk) -> bool:
+    halt = desk.halt.now()
+    return halt is not None and halt.flatten

@@ -77,7 +77,7 @@ def _missing_is_flat() -> None:
 
 
 def _halts_are_overlooked() -> None:
-    _put(HaltSwitch, "reason", lambda _: "")
+    _put(HaltSwitch, "read", lambda _: None)
 
 
 def _nothing_is_journaled_before_the_wire() -> None:

@@ -215,6 +215,11 @@ class Trading:
             self.files.state(strategy, position)
         self.desk.intake.read_all()
 
+    def halted(self) -> str:
+        """Return why the daemon is halted, or an empty string."""
+        halt = self.desk.halt.now()
+        return "" if halt is None else halt.reason
+
     async def decided(self, key: Key = BTC) -> Worker:
         """Connect, decide, and return the worker of a key that has looked at nothing."""
         for connection in self.desk.connections.values():

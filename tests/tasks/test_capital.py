@@ -178,7 +178,7 @@ async def drawn_down(trading: Trading, equity: int) -> None:
     """Let the equity fall, and wait for the halt."""
     await until(lambda: trading.journal.high_water is not None)
     trading.venue.value = Decimal(equity)
-    await until(lambda: "max_drawdown" in trading.desk.halted())
+    await until(lambda: "max_drawdown" in trading.halted())
 
 
 Resume = Callable[[Trading], object]
@@ -199,7 +199,7 @@ def test_a_drawdown_halts_and_who_resumes_starts_the_mark_anew(files: Files, res
             await drawn_down(trading, 7_900)
             resume(trading)
             await resynced(trading)
-            assert trading.desk.halted() == ""
+            assert trading.halted() == ""
             await drawn_down(trading, 6_000)
 
     trade(files, scenario, settings=MARKED)
@@ -216,11 +216,12 @@ def test_a_resume_with_the_daemon_down_starts_the_mark_anew(files: Files) -> Non
     trade(files, scenario, settings=MARKED)
 
 
-def test_another_halt_that_is_resumed_leaves_the_mark(files: Files) -> None:
+@pytest.mark.parametrize("reason", ["lunch", "max_drawdown looks tight, checking"])
+def test_another_halt_that_is_resumed_leaves_the_mark(files: Files, reason: str) -> None:
     async def scenario(trading: Trading) -> None:
         async with trading.running():
             await until(lambda: trading.journal.high_water is not None)
-            switches.halt(trading.workspace, "lunch")
+            switches.halt(trading.workspace, reason)
             await resynced(trading)
             trading.venue.value = Decimal(9_500)
             switches.resume(trading.workspace)
@@ -237,7 +238,7 @@ def test_an_equity_that_is_doubted_is_a_loss_but_never_a_high(files: Files) -> N
             await until(lambda: trading.journal.high_water is not None)
             trading.venue.value = Decimal(0)
             await resynced(trading)
-            assert trading.desk.halted() == "", "no answer that can be one"
+            assert trading.halted() == "", "no answer that can be one"
             await drawn_down(trading, 7_000)
 
     trade(files, scenario, settings=MARKED)

@@ -12,7 +12,7 @@ from portfoliod.errors import KeysRefused
 from portfoliod.model import Intent, IntentStatus
 from portfoliod.reconciler import Standing
 from portfoliod.reconciler.decider import Decider
-from portfoliod.switches import HaltSwitch
+from portfoliod.switches import Halt, HaltSwitch
 from portfoliod.venues import Filled, OrderReport
 from portfoliod.workspace import Workspace
 from tests.harness.workspace import Files
@@ -38,7 +38,7 @@ def test_keys_that_are_refused_when_the_equity_is_read_to_size_halt(files: Files
         trading.venue.trouble["equity", ""] = KeysRefused("revoked", where="venue main")
         trading.want(trend=0.5)
         await Decider(trading.desk).decide("main")
-        assert trading.desk.halted() == "keys refused: venue main"
+        assert trading.halted() == "keys refused: venue main"
 
     trade(files, scenario, settings='capital = "equity"')
 
@@ -57,8 +57,7 @@ def test_a_trip_does_not_undo_a_flatten_of_the_same_moment(tmp_path: Path, monke
     monkeypatch.setattr(os, "fsync", flatten_first)
     switch = HaltSwitch(workspace)
     switch.trip("max_drawdown")
-    assert switch.flattening()
-    assert switch.reason() == "operator"
+    assert switch.read() == Halt("operator", flatten=True)
 
 
 def test_an_order_that_the_stream_filled_before_the_look_up_is_not_called_unfilled(files: Files) -> None:

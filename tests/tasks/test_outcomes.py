@@ -142,7 +142,7 @@ def test_an_unexpected_exception_in_one_market_leaves_the_others_trading(files: 
         assert look.again is not None
         await healthy.look()
         assert [intent.key for intent in venue.placed] == [ETH]
-        assert trading.desk.halted() == ""
+        assert trading.halted() == ""
 
     trade(files, scenario, weights={"trend": 0.5, "other": 0.5})
 

@@ -12,6 +12,7 @@ from portfoliod.errors import OrderUnknown
 from portfoliod.model import IntentStatus
 from portfoliod.reconciler import Standing
 from portfoliod.service import exit_code_of
+from portfoliod.switches import HaltSwitch
 from tests.harness.workspace import Files
 from tests.tasks.scripted_venue import BTC, Trading, trade, unfilled
 
@@ -107,7 +108,7 @@ def test_an_order_of_a_live_run_is_looked_up_but_not_cancelled(files: Files) -> 
     async def look_only(trading: Trading) -> None:
         venue = trading.venue
         (intent,) = trading.journal.open_intents.values()
-        trading.desk.trip("enough")
+        HaltSwitch(trading.workspace).trip("enough")
         venue.found.append(unfilled(IntentStatus.WORKING)(intent))
         worker = await trading.decided()
         assert (await worker.look()).standing is Standing.UNKNOWN
@@ -132,11 +133,11 @@ def test_a_halt_cancels_what_adds_where_it_trades(files: Files) -> None:
             worker = await trading.decided()
             await worker.look()
             (intent,) = trading.journal.open_intents.values()
-            trading.desk.trip("enough")
+            HaltSwitch(trading.workspace).trip("enough")
             venue.found.append(venue.filled(intent))
             await worker.look()
             assert (intent in venue.cancelled) is not intent.reduce_only
-            trading.desk.halt.clear()
+            HaltSwitch(trading.workspace).clear()
         assert len(venue.placed) == 3
 
     trade(files, scenario)

@@ -53,7 +53,7 @@ def test_a_venue_that_stopped_is_sent_nothing_until_it_verifies_again_and_the_ot
             assert connection.problems[0].mend == HEDGE.mend
             del main.trouble["verify", ""]
             await until(lambda: main.held == {BTC.symbol: Decimal("0.05")})
-            assert (connection.problems, trading.desk.halted()) == ([], "")
+            assert (connection.problems, trading.halted()) == ([], "")
 
     with capture_logs() as logs:
         trade(files, scenario, main, second, weights=WEIGHTS, exchanges=ROUTES, settings=QUICK)
@@ -210,8 +210,8 @@ def test_a_liquidation_halts_and_the_position_that_it_left_is_locked(files: File
             await until(lambda: venue.held)
             venue.held.clear()
             venue.news.put_nowait(Liquidated(symbol, "liquidation"))
-            await until(trading.desk.halted)
-            assert trading.desk.halted() == f"liquidation of {Key('main', symbol)}: liquidation"
+            await until(trading.halted)
+            assert trading.halted() == f"liquidation of {Key('main', symbol)}: liquidation"
             assert trading.workspace.halted()
             if symbol == BTC.symbol:
                 await until(lambda: BTC in trading.journal.locks)

@@ -55,9 +55,9 @@ def test_a_venue_that_is_away_counts_with_what_it_was_worth_last(files: Files) -
             second.trouble["equity", ""] = VenueUnreachable("timeout")
             reads = main.equity_reads
             await until(lambda: main.equity_reads > reads + 2)
-            assert trading.desk.halted() == ""
+            assert trading.halted() == ""
             main.value = Decimal(1)
-            await until(lambda: "max_drawdown: equity 10001.00" in trading.desk.halted())
+            await until(lambda: "max_drawdown: equity 10001.00" in trading.halted())
 
     trade(
         files,
@@ -97,7 +97,7 @@ def test_once_does_what_can_be_done_elsewhere_before_it_says_which_venue_is_away
             await trading.reconciler.once()
         assert second.held == {BTC.symbol: Decimal("0.1")}
         assert trading.reconciler.worker(SECOND).last.standing is Standing.IN_STEP
-        assert (main.placed, trading.desk.halted()) == ([], "")
+        assert (main.placed, trading.halted()) == ([], "")
 
     trade(files, scenario, main, second, weights=WEIGHTS, exchanges=ROUTES)
 
@@ -112,7 +112,7 @@ def test_once_with_refused_keys_halts_and_says_so_before_anything_else(files: Fi
         trading.want(trend=1.0, other=1.0)
         with pytest.raises(KeysRefused, match="revoked"):
             await trading.reconciler.once()
-        assert trading.desk.halted() == "keys refused: venue second"
+        assert trading.halted() == "keys refused: venue second"
 
     trade(files, scenario, main, second, weights=WEIGHTS, exchanges=ROUTES)
 

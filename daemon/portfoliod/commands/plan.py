@@ -103,7 +103,9 @@ class _Rehearsal:
         self._intake = intake
         self._journal = journal
         self._connections = connections
-        self._halt = HaltSwitch(workspace)
+        halt = HaltSwitch(workspace).read()
+        self._halted = "" if halt is None else halt.reason
+        self._flattening = halt is not None and halt.flatten
         self._orders: list[PlannedOrder] = []
         self._skipped: list[Skipped] = []
         self._turnover = ZERO
@@ -186,7 +188,7 @@ class _Rehearsal:
         rules = venue.rules(key.symbol)
         position = self._position(key, snapshot)
         price = (await venue.price(key.symbol)).value
-        target = ZERO if self._halt.flattening() else decision.quantity
+        target = ZERO if self._flattening else decision.quantity
         planned = plan(target, position, price, rules, thresholds(self._settings))
         blocked = self._blocked(key, position, rules)
         if blocked and planned.difference != 0:
@@ -194,7 +196,7 @@ class _Rehearsal:
             return
         if not planned.legs and planned.difference != 0:
             self._skip(key, planned.difference, planned.reason)
-        if self._halt.flattening() and decision.quantity != 0:
+        if self._flattening and decision.quantity != 0:
             self._skip(key, decision.quantity - position, FLATTENED)
         for leg in planned.legs:
             now = Circumstances(
@@ -203,7 +205,7 @@ class _Rehearsal:
                 account_value=decision.account_value,
                 gross_notional=gross,
                 orders_last_minute=0,
-                halted=self._halt.reason(),
+                halted=self._halted,
                 stale=stale_contributors(
                     decision, self._intake.states, self._settings.risk.state_max_age_seconds, time.time()
                 ),

@@ -37,14 +37,14 @@ def current_status(workspace: Workspace, settings: Settings) -> Status:
     journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
     intake = Intake(workspace, journal, settings.risk.max_position)
     intake.read_all()
-    reason = HaltSwitch(workspace).reason()
+    halt = HaltSwitch(workspace).read()
     markets = [] if journal is None else [_market_at_rest(key, journal) for key in sorted(journal.targets)]
     return describe(
         intake,
         journal,
         state="down",
         mode=settings.mode,
-        halt_reason=reason or None,
+        halt_reason=None if halt is None else halt.reason,
         venues={
             name: VenueStatus(str(table["driver"]), False, None, None, None) for name, table in settings.venues.items()
         },
@@ -63,4 +63,5 @@ def _market_at_rest(key: Key, journal: Journal) -> MarketStatus:
         price=None,
         standing=Standing.UNKNOWN if lock is None else Standing.LOCKED,
         reason="down; position by the journal" if lock is None else lock.reason,
+        flat=book is not None and book.expected == 0,
     )

@@ -13,11 +13,10 @@ from portfoliod.host import holder
 from portfoliod.journal import CONFIRMED, HIGH_WATER, Retirement, Store, change
 from portfoliod.logs import start_log
 from portfoliod.model import Key
-from portfoliod.planning import LESS_THAN_A_STEP
 from portfoliod.reconciler import Standing
 from portfoliod.service import Service, exit_code_of
 from portfoliod.settings import Settings
-from portfoliod.switches import DRAWDOWN, HaltSwitch
+from portfoliod.switches import HaltCause, HaltSwitch
 from portfoliod.workspace import STRATEGY_NAME, Workspace, signature
 
 FLATTEN_SECONDS = 60.0
@@ -26,22 +25,20 @@ FLATTEN_SECONDS = 60.0
 def halt(workspace: Workspace, reason: str) -> str:
     """Create var/HALT and say so."""
     switch = HaltSwitch(workspace)
-    before = switch.reason()
-    if before:
-        return f"already halted: {before}"
-    switch.trip(reason or "halted by the operator")
+    if (before := switch.read()) is not None:
+        return f"already halted: {before.reason}"
+    reason = reason or "halted by the operator"
+    switch.trip(reason)
     _require_halt(workspace)
-    return f"halted: {switch.reason()}\nnothing that adds exposure is sent until: portfoliod resume"
+    return f"halted: {reason}\nnothing that adds exposure is sent until: portfoliod resume"
 
 
 def resume(workspace: Workspace) -> str:
     """Remove var/HALT and say so."""
-    switch = HaltSwitch(workspace)
-    reason = switch.reason()
-    was = switch.clear()
+    was = HaltSwitch(workspace).clear()
     sentences = ["resumed: targets are traded again" if was else "not halted"]
     try:
-        sentences += _confirm(workspace, anew=reason.startswith(DRAWDOWN))
+        sentences += _confirm(workspace, anew=was is not None and was.cause is HaltCause.DRAWDOWN)
     finally:
         _wake(workspace)
     return "\n".join(sentences)
@@ -95,11 +92,7 @@ def _wait_until_flat(workspace: Workspace, settings: Settings) -> list[str]:
     deadline = time.monotonic() + FLATTEN_SECONDS
     while True:
         status = current_status(workspace, settings)
-        still = [
-            row.symbol
-            for row in status.markets
-            if row.status is not Standing.IN_STEP or (row.position != "0" and LESS_THAN_A_STEP not in row.reason)
-        ]
+        still = [row.symbol for row in status.markets if row.status is not Standing.IN_STEP or not row.flat]
         fresh = (found := signature(workspace.status_file)) is not None and found.modified_ns / 1e9 > since
         if (fresh and not still and status.state == "halted") or time.monotonic() > deadline or status.state == "down":
             return still

@@ -32,7 +32,7 @@ class Accounts:
         try:
             await self._drawdown.look(told)
         except JournalFailed as error:
-            self._desk.trip(error.what)
+            self._desk.halt.journal_failed(error)
 
     async def _verify(self, connection: Connection) -> None:
         if not connection.linked or connection.pause() > 0:
@@ -53,7 +53,7 @@ class Accounts:
         except VenueError as error:
             self._desk.venue_failed(connection, error)
         except JournalFailed as error:
-            self._desk.trip(error.what)
+            self._desk.halt.journal_failed(error)
         else:
             told[connection.venue.name] = connection.equity
             if doubted and connection.doubt is None:

@@ -8,19 +8,16 @@ from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
 
-import structlog
-
 from portfoliod.errors import KeysRefused, VenueError
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import Decision, Key, PortfolioConfig
 from portfoliod.reconciler.capital import Capital
 from portfoliod.reconciler.connection import Connection
+from portfoliod.reconciler.halting import HaltController
 from portfoliod.settings import Settings, limits, thresholds
-from portfoliod.switches import DRAWDOWN, HaltSwitch
+from portfoliod.switches import HaltSwitch
 from portfoliod.targets import gross_notional, sizing_venues, stale_contributors
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 REDUCTIONS_FIRST_SECONDS = 5.0
 """How long additions wait for the reductions that were decided with them."""
@@ -43,14 +40,11 @@ class Desk:
         self.intake = intake
         self.journal = journal
         self.connections = connections
-        self.halt = halt
+        self.halt = HaltController(halt, journal)
         self.capital = Capital(journal)
         self.adopt(settings)
         self.stopping = False
         """Set when the process winds down: orders that are not sent yet are not sent any more."""
-        self.mark_is_old = False
-        """Set when a person resumed after a drawdown: it is measured from then on."""
-        self._noted = ""
         ago = (max(0.0, time.time() - at) for at in journal.sent_since(time.time() - MINUTE))
         self._sent = deque(time.monotonic() - seconds for seconds in ago)
         self._reducing: dict[str, set[Key]] = {}
@@ -85,37 +79,11 @@ class Desk:
         oldest = self.settings.risk.state_max_age_seconds
         return stale_contributors(decision, self.intake.states, oldest, time.time())
 
-    def halted(self) -> str:
-        """Return why nothing that adds exposure may be sent, or an empty string."""
-        if self.journal.failed is not None:
-            return "the journal cannot be written"
-        return self.halt.reason()
-
-    def trip(self, reason: str) -> None:
-        """Halt, and say so."""
-        self.halt.trip(reason)
-        self.note_halt()
-
-    def keys_refused(self, error: KeysRefused) -> None:
-        """Halt, because a venue does not accept its keys."""
-        self.trip(f"keys refused: {error.where or error.what}")
-
     def venue_failed(self, connection: Connection, error: VenueError) -> None:
         """Take in what an error says of a whole venue."""
         if isinstance(error, KeysRefused):
-            self.keys_refused(error)
+            self.halt.keys_refused(error)
         connection.failed(error)
-
-    def note_halt(self) -> None:
-        """Say that the daemon is halted, or not any more, when that changes."""
-        self.halt.write_out()
-        reason = self.halted()
-        if reason and not self._noted:
-            log.error("halt.tripped", reason=reason, mend="portfoliod resume")
-        elif self._noted and not reason:
-            log.info("halt.cleared", reason=self._noted)
-            self.mark_is_old = self.mark_is_old or self._noted.startswith(DRAWDOWN)
-        self._noted = reason
 
     def count_order(self) -> None:
         """Count an order that is sent now."""

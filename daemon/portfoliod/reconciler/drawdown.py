@@ -9,7 +9,7 @@ import structlog
 
 from portfoliod.model import ZERO, HighWater
 from portfoliod.reconciler.desk import Desk
-from portfoliod.switches import DRAWDOWN
+from portfoliod.switches import HaltCause
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -45,8 +45,8 @@ class Drawdown:
             return
         total = sum(believed.values(), ZERO)
         mark = journal.high_water
-        if mark is None or mark.venues != venues or desk.mark_is_old:
-            desk.mark_is_old = False
+        if mark is None or mark.venues != venues or desk.halt.after_drawdown:
+            desk.halt.after_drawdown = False
             mark = HighWater(venues, total)
             await journal.mark(mark)
             log.info("drawdown.marked", equity=f"{total:.2f}", venues=", ".join(venues))
@@ -54,16 +54,16 @@ class Drawdown:
             mark = HighWater(venues, total)
             await journal.mark(mark)
         worst = sum((_lower(told.get(name), equity) for name, equity in believed.items()), ZERO)
-        desk.note_halt()
-        if not desk.mark_is_old:
+        if desk.halt.note() is None and not desk.halt.after_drawdown:
             self._halt(worst, mark.equity)
 
     def _halt(self, total: Decimal, highest: Decimal) -> None:
         desk = self._desk
         limit = Decimal(str(desk.settings.risk.max_drawdown))
-        if limit > 0 and highest > 0 and total <= highest * (1 - limit) and not desk.halt.reason():
+        if limit > 0 and highest > 0 and total <= highest * (1 - limit):
             lost = (1 - total / highest) * 100
-            desk.trip(f"{DRAWDOWN}: equity {total:.2f} is {lost:.1f} % below its high {highest:.2f}")
+            reason = f"{HaltCause.DRAWDOWN}: equity {total:.2f} is {lost:.1f} % below its high {highest:.2f}"
+            desk.halt.trip(reason, HaltCause.DRAWDOWN)
 
 
 def _lower(told: Decimal | None, believed: Decimal) -> Decimal:

@@ -19,6 +19,7 @@ from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.look import Look, Standing
 from portfoliod.reconciler.orders import Orders, log_fill
 from portfoliod.reconciler.worker import Worker
+from portfoliod.switches import HaltCause
 from portfoliod.venues import Filled, Liquidated, PositionMoved, VenueEvent
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -35,7 +36,7 @@ class Reconciler:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        desk.journal.call_on_failure(lambda error: desk.trip(error.what))
+        desk.journal.call_on_failure(desk.halt.journal_failed)
         self.mailbox: Mailbox[str | Key] = Mailbox()
         self.workers: dict[Key, Worker] = {}
         self._resync_due = time.monotonic()
@@ -54,7 +55,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as self._tasks:
             for name, connection in self.desk.connections.items():
                 up = partial(self.look_at, name)
-                follows = connection.run(up, self.happened, self.desk.keys_refused)
+                follows = connection.run(up, self.happened, self.desk.halt.keys_refused)
                 self._tasks.create_task(follows, name=f"venue {name}")
                 self._tasks.create_task(self._decide_forever(name), name=f"decisions {name}")
             self._tasks.create_task(self._resync_forever(), name="resync")
@@ -130,7 +131,7 @@ class Reconciler:
 
     def note_switches(self) -> None:
         """Take in that the daemon was halted or resumed, or a key unlocked: look at everything."""
-        self.desk.note_halt()
+        self.desk.halt.note()
         self.look_at_everything()
 
     async def happened(self, venue: str, event: VenueEvent) -> None:
@@ -153,7 +154,7 @@ class Reconciler:
             new = await journal.record_fills([fill])
         except JournalFailed as error:
             # The intent is still open: its fills are asked for again once the journal can be written.
-            self.desk.trip(error.what)
+            self.desk.halt.journal_failed(error)
             self._moved(fill.key)
             return
         for recorded in new:
@@ -163,7 +164,7 @@ class Reconciler:
 
     def _liquidated(self, key: Key, what: str) -> None:
         log.error("position.liquidated", venue=key.venue, symbol=key.symbol, what=what)
-        self.desk.trip(f"liquidation of {key}: {what}")
+        self.desk.halt.trip(f"liquidation of {key}: {what}", HaltCause.LIQUIDATION)
         self._moved(key)
 
     def worker(self, key: Key) -> Worker:
@@ -186,7 +187,7 @@ class Reconciler:
         try:
             decisions = await self._decider.decide(venue)
         except JournalFailed as error:
-            self.desk.trip(error.what)
+            self.desk.halt.journal_failed(error)
             return
         for decision in decisions:
             if _shrinks(decision, in_force.get(decision.key)):

@@ -144,7 +144,7 @@ class Worker:
                 self._desk.venue_failed(self._connection, error)
             return Look(Standing.UNKNOWN, error.what, self._patience.after_failure())
         except JournalFailed as error:
-            self._desk.trip(error.what)
+            self._desk.halt.journal_failed(error)
             return Look(Standing.REFUSED, error.what, self._patience.after_failure())
         except Exception as error:
             log.exception("look.failed", venue=self.key.venue, symbol=self.key.symbol)
@@ -171,7 +171,7 @@ class Worker:
     async def _resolve(self) -> Look | None:
         """Find out what became of orders that are not final, and return the look that ends here where one is not."""
         for intent in self._journal.unresolved(self.key):
-            if self._desk.halted() and not intent.reduce_only and not self._connection.read_only:
+            if self._desk.halt.now() is not None and not intent.reduce_only and not self._connection.read_only:
                 await self._venue.cancel(intent)
             found = await self._orders.resolve(intent)
             if not found.status.terminal:
@@ -191,7 +191,7 @@ class Worker:
         return Look(Standing.REFUSED, reason, self._patience.hold_orders_back(reason))
 
     async def _trade(self, decision: Decision, position: Decimal, rules: MarketRules, version: int) -> Look:
-        target = ZERO if self._desk.halt.flattening() else decision.quantity
+        target = ZERO if self._flattening() else decision.quantity
         self.price = price = await self._price_now()
         small = self._desk.thresholds
         if self._in_parts == decision.number:
@@ -225,7 +225,7 @@ class Worker:
         self._patience.forget()
         self._refusals.forget()
         self._in_parts = 0
-        waits = decision.quantity != 0 and self._desk.halt.flattening()
+        waits = decision.quantity != 0 and self._flattening()
         return Look(Standing.IN_STEP, f"{FLATTENED}; {planned.reason}" if waits else planned.reason)
 
     def _only_planned(self, legs: Sequence[Leg]) -> Look:
@@ -248,7 +248,8 @@ class Worker:
         most = self._desk.limits.max_orders_per_minute
         if 0 < most <= self._desk.orders_last_minute():
             return "max_orders_per_minute"
-        return self._desk.halted()
+        halt = self._desk.halt.now()
+        return "" if halt is None else halt.reason
 
     async def _price_now(self) -> Decimal | None:
         """Return the price, None where there is none: to close needs none."""
@@ -270,7 +271,7 @@ class Worker:
                 account_value=decision.account_value,
                 gross_notional=desk.gross_notional(),
                 orders_last_minute=desk.orders_last_minute(),
-                halted=desk.halted(),
+                halted="" if (halt := desk.halt.now()) is None else halt.reason,
                 stale=desk.stale(decision),
             ),
             desk.limits,
@@ -295,7 +296,7 @@ class Worker:
             at=at,
             reason=leg.reason,
             part=part,
-            cycle="" if self._desk.halt.flattening() else decision.cycle,  # then a person is the cause
+            cycle="" if self._flattening() else decision.cycle,  # then a person is the cause
         )
         self.last = Look(Standing.WORKING, leg.reason)
         status = await self._orders.send(number, intent, lambda: self._obsolete(leg, decision, version))
@@ -313,6 +314,15 @@ class Worker:
     def _cycle(self) -> str:
         decision = self._journal.targets.get(self.key)
         return "" if decision is None else decision.cycle
+
+    def _flattening(self) -> bool:
+        halt = self._desk.halt.now()
+        return halt is not None and halt.flatten
+
+    @property
+    def flat(self) -> bool:
+        """Whether less than a step was held at the last look."""
+        return self.position is not None and self._rules is not None and abs(self.position) < self._rules.step
 
     def shown_target(self) -> Decimal:
         """Return the target in whole steps."""
