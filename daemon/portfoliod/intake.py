@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from portfoliod.capital import Usage, holding, paper_venues
 from portfoliod.cycles import Cycles
 from portfoliod.documents import parse_portfolio, parse_state, parse_stats
 from portfoliod.errors import FileRejected, PortfoliodError
@@ -115,6 +117,18 @@ class Intake:
     def strategies(self) -> set[str]:
         """Return the names of the strategies that something is known of."""
         return {*self.states, *self.histories}
+
+    def usage(self, default_venue: str, drivers: Mapping[str, str]) -> Usage:
+        """Return who uses which venue.
+
+        Args:
+            default_venue: where strategies without a route go.
+            drivers: each venue's.
+        """
+        journal = self.journal
+        held = frozenset[str]() if journal is None else holding(journal.targets.values(), journal.books.values())
+        portfolio = self.portfolio or PortfolioConfig()
+        return Usage(portfolio, default_venue, self.strategies(), held, paper_venues(drivers))
 
     def holds(self, source: Source) -> bool:
         """Return whether a file has content in force."""

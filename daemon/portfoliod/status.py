@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
@@ -96,18 +95,19 @@ class Reporter:
         """Return the status now."""
         halt = self._reconciler.desk.halt.now()
         connections = self._reconciler.desk.connections
+        desk = self._reconciler.desk
         problems = list(self._intake.problems.values())
         for connection in connections.values():
             problems += connection.problems
         return describe(
             self._intake,
-            self._reconciler.desk.journal,
+            account_value=desk.capital_view().account_value,
             state="stopping" if stopping else "halted" if halt else "running",
             mode=self._mode,
             pid=os.getpid(),
             started_at=self._started_at,
             halt_reason=None if halt is None else halt.reason,
-            venues={name: _venue(connection) for name, connection in connections.items()},
+            venues={name: _venue(connection) for name, connection in connections.items() if name in desk.opened},
             markets=self._markets(),
             problems=problems,
         )
@@ -148,8 +148,8 @@ def sentence(status: Status) -> str:
 
 def describe(
     intake: Intake,
-    journal: Journal | None,
     *,
+    account_value: Decimal | None,
     state: Literal["running", "halted", "stopping", "down"],
     mode: str,
     venues: dict[str, VenueStatus],
@@ -168,7 +168,7 @@ def describe(
         pid=pid,
         started_at=started_at,
         updated_at=iso(time.time()),
-        account_value=_account_value(intake, journal),
+        account_value=None if account_value is None else float(account_value),
         leverage=None if portfolio is None else float(portfolio.leverage),
         weights={} if portfolio is None else {name: float(weight) for name, weight in portfolio.weights.items()},
         strategies=_strategies(intake),
@@ -217,15 +217,6 @@ def plain(number: Decimal) -> str:
 def iso(at: float) -> str:
     """Return a moment in epoch seconds as ISO 8601."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-
-
-def _account_value(intake: Intake, journal: Journal | None) -> float | None:
-    if intake.portfolio is not None and intake.portfolio.account_value is not None:
-        return float(intake.portfolio.account_value)
-    decisions: Mapping[Key, object] = {} if journal is None else journal.targets
-    if journal is None or not decisions:
-        return None
-    return float(max(journal.targets.values(), key=lambda decision: decision.number).account_value)
 
 
 def _strategies(intake: Intake) -> dict[str, StrategyStatus]:

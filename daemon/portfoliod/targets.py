@@ -111,15 +111,18 @@ def _held(strategy: str, decisions: Iterable[Decision]) -> Iterable[tuple[Key, D
                 yield decision.key, part.position
 
 
-def changed(want: Wanted, last: Decision | None, account_value: Decimal, *, sized_by_equity: bool) -> bool:
+def changed(want: Wanted, last: Decision | None, account_value: Decimal | None) -> bool:
     """Return whether a key needs a new decision.
 
-    Where the account value is the venues' equity it moves all the time and is read at each decision, so it is no
-    reason for one by itself: then the exposure is compared, else the notional.
+    Args:
+        want: what is wanted now.
+        last: what was decided last.
+        account_value: None where it is the venues' equity, which moves all the time and is read at each decision: it is
+            no reason for one by itself, so the exposure is compared, else the notional.
     """
     if last is None:
         return True
-    if sized_by_equity:
+    if account_value is None:
         return want.exposure != last.exposure
     return want.notional(account_value) != last.notional
 
@@ -133,11 +136,6 @@ def ascribed_anew(want: Wanted, last: Decision | None) -> Decision | None:
     if last is None or want.contributions == last.contributions:
         return None
     return msgspec.structs.replace(last, contributions=want.contributions)
-
-
-def sizing_venues(portfolio: PortfolioConfig, default_venue: str, in_force: Iterable[Key]) -> set[str]:
-    """Return the venues whose equity the portfolio is sized by: those that strategies are or were routed to."""
-    return {default_venue, *portfolio.exchanges.values(), *(key.venue for key in in_force)}
 
 
 def decide(

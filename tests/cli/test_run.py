@@ -166,20 +166,6 @@ def test_an_unreachable_venue_is_said_once_and_the_others_trade(files: Files, in
 
 
 @pytest.mark.slow
-def test_equity_that_is_known_in_part_sizes_nothing(files: Files, installed: dict[str, str]) -> None:
-    """With capital = "equity" the account is the sum of all venues: what one of them holds is unknown, not zero."""
-    files.settings('capital = "equity"\n' + QUICK + flat_market(files) + '[venues.exchange]\ndriver = "unreachable"\n')
-    files.portfolio({"one": 0.5, "two": 0.5}, exchanges={"two": "exchange"})
-    files.state("one", 1.0)
-    with Daemon(files.root, environment=installed) as daemon:
-        daemon.wait_for("venue.connected", venue="paper")
-        daemon.wait_for("venue.unreachable", venue="exchange")
-        files.state("one", 0.5)
-        until(lambda: daemon.status()["strategies"]["one"]["positions"] == {"BTCUSDT": 0.5})
-        assert positions(files.root) == {}
-
-
-@pytest.mark.slow
 def test_once_waits_for_reductions_and_leaves_in_step(files: Files) -> None:
     files.settings(flat_market(files))
     files.portfolio({"btc": 0.5, "eth": 0.5})

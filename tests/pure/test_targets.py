@@ -114,9 +114,9 @@ def test_the_order_of_the_strategies_does_not_matter(
     assert list(wants(dict(shuffled), turned).items()) == list(wants(states, portfolio).items())
 
 
-@given(books(), prices, prices, account_values)
+@given(books(), prices, prices)
 def test_the_same_wants_are_no_change_whatever_the_price(
-    book: tuple[dict[str, State], PortfolioConfig], price: Decimal, later: Decimal, other_value: Decimal
+    book: tuple[dict[str, State], PortfolioConfig], price: Decimal, later: Decimal
 ) -> None:
     """A decision stays the quantity that it was; where equity sizes it, a moving equity is no change either."""
     states, portfolio = book
@@ -126,8 +126,8 @@ def test_the_same_wants_are_no_change_whatever_the_price(
     again = wants(states, portfolio, in_force)
     assert again.keys() == in_force.keys()
     for key, want in again.items():
-        assert not changed(want, in_force[key], account_value, sized_by_equity=False)
-        assert not changed(want, in_force[key], other_value, sized_by_equity=True)
+        assert not changed(want, in_force[key], account_value)
+        assert not changed(want, in_force[key], None)
     repriced = decided(again, account_value, later)
     assert {key: decision.notional for key, decision in repriced.items()} == {
         key: decision.notional for key, decision in in_force.items()
@@ -164,19 +164,19 @@ def test_a_key_changes_with_state_weight_leverage_account_value_and_route(
 ) -> None:
     in_force = decided(wants({"a": holding(1)}, config(2, a=0.5)))
     want = wants(states, portfolio, in_force)[BTC]
-    assert changed(want, in_force[BTC], Decimal(account_value), sized_by_equity=False)
+    assert changed(want, in_force[BTC], Decimal(account_value))
 
 
 def test_what_was_never_decided_is_a_change() -> None:
     want = Wanted(BTC, ZERO, ())
-    assert changed(want, None, ONE, sized_by_equity=False)
-    assert changed(want, None, ONE, sized_by_equity=True)
+    assert changed(want, None, ONE)
+    assert changed(want, None, None)
 
 
 def test_sized_by_equity_the_exposure_decides() -> None:
     in_force = decided(wants({"a": holding(1)}, config(2, a=0.5)), account_value=1000)
     more = wants({"a": holding(2)}, config(2, a=0.5), in_force)[BTC]
-    assert changed(more, in_force[BTC], Decimal(500), sized_by_equity=True)
+    assert changed(more, in_force[BTC], None)
 
 
 def test_a_route_moves_the_position_to_the_other_venue() -> None:
@@ -268,4 +268,4 @@ def test_spot_is_never_short_and_says_when_it_is_clipped(exposure: Decimal, pric
     decision, warning = decide(want, number=1, at=0.0, account_value=Decimal(1000), price=price, rules=spot)
     assert (decision.quantity == 0) == (exposure < 0) == bool(warning)
     assert decision.quantity >= 0
-    assert not changed(want, decision, Decimal(1000), sized_by_equity=False)
+    assert not changed(want, decision, Decimal(1000))

@@ -252,6 +252,7 @@ def trade(
     settings: str = "",
     exchanges: Mapping[str, str] | None = None,
     read_only: bool = False,
+    drivers: Mapping[str, str] | None = None,
 ) -> None:
     """Run a scenario with the workspace and its venues open."""
 
@@ -265,7 +266,8 @@ def trade(
             intake = Intake(workspace, journal, loaded.risk.max_position)
             intake.read_all()
             connections = {
-                venue.name: Connection(venue, "scripted", read_only=read_only) for venue in venues or (ScriptedVenue(),)
+                venue.name: Connection(venue, (drivers or {}).get(venue.name, "scripted"), read_only=read_only)
+                for venue in venues or (ScriptedVenue(),)
             }
             await scenario(
                 Trading(files, workspace, journal, Desk(loaded, intake, journal, connections, HaltSwitch(workspace)))

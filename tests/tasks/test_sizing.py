@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+import pytest
+
+from portfoliod.capital import CapitalView
+from portfoliod.errors import VenueUnreachable
+from portfoliod.reconciler.accounts import Accounts
 from portfoliod.reconciler.decider import Decider
+from portfoliod.reconciler.reconciler import DECIDE
 from tests.harness.workspace import Files
-from tests.tasks.scripted_venue import BTC, ScriptedVenue, Trading, trade
+from tests.tasks.scripted_venue import BTC, ScriptedVenue, Trading, trade, until
 
 BY_EQUITY = 'capital = "equity"'
 
@@ -65,3 +72,110 @@ def test_the_equity_is_not_read_when_nothing_changed(files: Files) -> None:
         assert trading.venue.equity_reads == reads
 
     trade(files, scenario, settings=BY_EQUITY)
+
+
+def test_equity_that_is_known_in_part_sizes_nothing(files: Files) -> None:
+    """The account is the sum of the venues that strategies trade on: what one of them holds is unknown, not zero."""
+    main, second = ScriptedVenue("main"), ScriptedVenue("second")
+
+    async def scenario(trading: Trading) -> None:
+        for connection in trading.desk.connections.values():
+            await connection.connect()
+        trading.want(trend=1.0, other=1.0)
+        second.trouble["equity", ""] = VenueUnreachable("timeout")
+        await Decider(trading.desk).decide("main")
+        assert trading.journal.targets == {}
+        del second.trouble["equity", ""]
+        await Decider(trading.desk).decide("main")
+        assert trading.journal.targets[BTC].account_value == Decimal(20_000)
+
+    trade(
+        files,
+        scenario,
+        main,
+        second,
+        weights={"trend": 0.5, "other": 0.5},
+        exchanges={"other": "second"},
+        settings=BY_EQUITY,
+    )
+
+
+@pytest.mark.parametrize("moved_by", ["default_venue", "exchanges"])
+@pytest.mark.parametrize("driver", ["paper", "scripted"])
+def test_money_of_a_venue_that_was_left_sizes_nothing_elsewhere(files: Files, moved_by: str, driver: str) -> None:
+    """A workspace that was on paper goes live with a tenth of the money: the two are never added up, not even once."""
+    old, main = ScriptedVenue("old"), ScriptedVenue("main")
+    main.value = Decimal(1_000)
+
+    async def scenario(trading: Trading) -> None:
+        desk = trading.desk
+        desk.adopt(msgspec.structs.replace(desk.settings, default_venue="old"))
+        trading.want(trend=1.0)
+        await trading.reconciler.once()
+        assert trading.venue_of("old").held == {BTC.symbol: Decimal("0.2")}
+        assert desk.capital_view().account_value == Decimal(10_000)
+        if moved_by == "default_venue":
+            desk.adopt(msgspec.structs.replace(desk.settings, default_venue="main"))
+        else:
+            trading.files.portfolio({"trend": 1.0}, exchanges={"trend": "main"})
+        trading.want(trend=1.0)
+        await trading.reconciler.once()
+        assert trading.journal.targets[BTC].account_value == Decimal(1_000)
+        assert trading.venue_of("old").held == {BTC.symbol: 0}
+        assert desk.capital_view() == CapitalView(("main",), Decimal(1_000), Decimal(1_000))
+        accounts = Accounts(desk, lambda _: None)
+        await accounts.look()
+        main.value = Decimal(700)
+        await accounts.look()
+        assert trading.halted().startswith("max_drawdown: equity 700.00")
+
+    trade(
+        files,
+        scenario,
+        main,
+        old,
+        settings=BY_EQUITY + "\n[risk]\nmax_drawdown = 0.2\n[reconciler]\nresync_seconds = 0.001\n",
+        drivers={"old": driver},
+    )
+
+
+def test_strategies_on_paper_and_real_ones_are_each_sized_by_their_own_money(files: Files) -> None:
+    paper, main = ScriptedVenue("paper"), ScriptedVenue("main")
+    main.value = Decimal(1_000)
+
+    async def scenario(trading: Trading) -> None:
+        trading.want(trend=1.0, trial=1.0)
+        await trading.reconciler.once()
+        decided = {key.venue: decision.account_value for key, decision in trading.journal.targets.items()}
+        assert decided == {"main": Decimal(1_000), "paper": Decimal(10_000)}
+        assert trading.desk.capital_view().account_value == Decimal(1_000)
+        assert trading.desk.gross_notional("main") == Decimal(500)
+
+    trade(
+        files,
+        scenario,
+        main,
+        paper,
+        weights={"trend": 0.5, "trial": 0.5},
+        exchanges={"trial": "paper"},
+        settings=BY_EQUITY,
+        drivers={"paper": "paper"},
+    )
+
+
+def test_a_paper_venue_is_opened_once_a_strategy_is_routed_to_it(files: Files) -> None:
+    paper, main = ScriptedVenue("paper"), ScriptedVenue("main")
+
+    async def scenario(trading: Trading) -> None:
+        trading.want(trend=1.0)
+        connection = trading.desk.connections["paper"]
+        async with trading.running():
+            await until(lambda: main.held.get(BTC.symbol))
+            await until(lambda: trading.reconciler.not_looked_at() == [])
+            assert not connection.known
+            trading.files.portfolio({"trend": 1.0}, exchanges={"trend": "paper"})
+            trading.want(trend=1.0)
+            trading.reconciler.mailbox.put(DECIDE)
+            await until(lambda: paper.held.get(BTC.symbol) and not main.held[BTC.symbol])
+
+    trade(files, scenario, main, paper, settings=BY_EQUITY, drivers={"paper": "paper"})

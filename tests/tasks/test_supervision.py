@@ -40,8 +40,9 @@ def slow_venue(files: Files, timeout: float) -> str:
     (files.root / "config").mkdir(exist_ok=True)
     (files.root / "config/my_broker.py").write_text(SLOW_BROKER)
     (files.root / "config/silent").touch()
-    files.portfolio({"one": 0.5})
+    files.portfolio({"one": 0.5}, exchanges={"elsewhere": "paper"})
     files.state("one", 1.0)
+    files.state("elsewhere", 1.0)
     files.settings(
         'default_venue = "mine"\n[venues.mine]\ndriver = "script"\nscript = "config/my_broker.py"\n'
         f"timeout_seconds = {timeout}\n"

@@ -17,11 +17,11 @@ from portfoliod.credentials import Credentials, find_credentials, places, read_f
 from portfoliod.errors import PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import LATEST, Journal, schema_of
-from portfoliod.model import ZERO, Problem
+from portfoliod.model import Problem
 from portfoliod.outlets import check_outlets
 from portfoliod.reconciler.connection import resolve
 from portfoliod.service import open_connections
-from portfoliod.settings import Settings, load_settings
+from portfoliod.settings import Settings, drivers, load_settings
 from portfoliod.workspace import Workspace
 
 VENUE_SECONDS = 30.0
@@ -234,7 +234,10 @@ async def _look(
     seconds: float,
 ) -> None:
     """Look at the venues, offline at those that need no network, and whether they have what the strategies name."""
-    looked_at = [account for account in accounts.values() if online or account.connection.driver == "paper"]
+    used = intake.usage(settings.default_venue, drivers(settings)).opened(drivers(settings))
+    report.fine += [f"venue {name}: not opened, nobody is routed to it" for name in sorted(accounts.keys() - used)]
+    looked_at = [accounts[name] for name in accounts if name in used]
+    looked_at = [account for account in looked_at if online or account.connection.driver == "paper"]
     try:
         await asyncio.gather(*(account.look(online=online, seconds=seconds) for account in looked_at))
         for account in looked_at:
@@ -273,18 +276,13 @@ def _markets(report: _Report, settings: Settings, intake: Intake, accounts: Mapp
 
 def _compare_capital(report: _Report, settings: Settings, intake: Intake, accounts: Mapping[str, Account]) -> None:
     """Report an account_value that is more than the venues which the strategies trade on are worth together."""
-    portfolio = intake.portfolio
-    if portfolio is None:
+    portfolio, usage = intake.portfolio, intake.usage(settings.default_venue, drivers(settings))
+    equities = {name: account.equity for name, account in accounts.items()}
+    view = usage.view(usage.shown(), equities, by_equity=settings.capital == "equity")
+    total = view.equity
+    if portfolio is None or total is None:
         return
-    weighted = [name for name in intake.strategies() if portfolio.weights.get(name)]
-    traded = weighted or intake.strategies()
-    venues = sorted({portfolio.exchanges.get(name, settings.default_venue) for name in traded})
-    equities = [accounts[venue].equity if venue in accounts else None for venue in venues]
-    known = [equity for equity in equities if equity is not None]
-    if not known or len(known) < len(equities):
-        return
-    total = sum(known, ZERO)
-    worth = f"the equity of {' and '.join(venues)}, {total:,.2f}"
+    worth = f"the equity of {' and '.join(view.venues)}, {total:,.2f}"
     if settings.capital == "equity":
         report.fine.append(f"capital: {worth}")
     elif portfolio.account_value is not None and portfolio.account_value > total * TOLERATED:

@@ -10,19 +10,20 @@ from functools import partial
 
 import msgspec
 
+from portfoliod.capital import paper_venues
 from portfoliod.errors import UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
-from portfoliod.model import ZERO, Decision, Key, MarketRules, Side
+from portfoliod.model import ZERO, Decision, Key, MarketRules, PortfolioConfig, Side
 from portfoliod.planning import FLATTENED, Leg, plan
 from portfoliod.reconciler.capital import why_doubted
 from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.risk import Circumstances, Refusal, check
 from portfoliod.service import open_connections
-from portfoliod.settings import Settings, limits, thresholds
+from portfoliod.settings import Settings, drivers, limits, thresholds
 from portfoliod.status import plain
 from portfoliod.switches import HaltSwitch
-from portfoliod.targets import Wanted, changed, decide, gross_notional, sizing_venues, stale_contributors, wanted
+from portfoliod.targets import Wanted, changed, decide, gross_notional, stale_contributors, wanted
 from portfoliod.venues import Positions
 from portfoliod.workspace import Workspace
 
@@ -73,10 +74,12 @@ async def preview(workspace: Workspace, settings: Settings) -> Preview:
     intake = Intake(workspace, journal, settings.risk.max_position)
     try:
         intake.read_all()
-        for outcome in await asyncio.gather(*map(_connect, connections.values()), return_exceptions=True):
+        usage = intake.usage(settings.default_venue, drivers(settings))
+        used = {name: connections[name] for name in sorted(usage.opened(drivers(settings)))}
+        for outcome in await asyncio.gather(*map(_connect, used.values()), return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
-        return await _Rehearsal(workspace, settings, intake, journal, connections).preview()
+        return await _Rehearsal(workspace, settings, intake, journal, used).preview()
     finally:
         await asyncio.gather(*(connection.venue.close() for connection in connections.values()))
         if journal is not None:
@@ -103,6 +106,7 @@ class _Rehearsal:
         self._intake = intake
         self._journal = journal
         self._connections = connections
+        self._paper = paper_venues(drivers(settings))
         halt = HaltSwitch(workspace).read()
         self._halted = "" if halt is None else halt.reason
         self._flattening = halt is not None and halt.flatten
@@ -140,20 +144,31 @@ class _Rehearsal:
         )
         notes = [f"{refusal.strategy}: {refusal.error.what}: {refusal.error.found}" for refusal in refused]
         by_equity = self._settings.capital == "equity"
-        account_value, missing = portfolio.account_value, "account_value is missing"
-        if by_equity:
-            venues = sizing_venues(portfolio, self._settings.default_venue, in_force) & self._connections.keys()
-            account_value, missing = await self._equity(sorted(venues))
-        if account_value is None:
-            return [*in_force.values()], [*notes, f"nothing is sized anew: {missing}"]
+        sized: dict[bool, tuple[Decimal | None, str]] = {}
+        """By whether it is on paper: what targets are sized by, or why that is not known."""
         decisions = []
         for key, want in wants.items():
             last = in_force.get(key)
-            if last is not None and not changed(want, last, account_value, sized_by_equity=by_equity):
-                decisions.append(last)
+            paper = key.venue in self._paper
+            if not changed(want, last, None if by_equity else portfolio.account_value):
+                decisions += [] if last is None else [last]
+                continue
+            if paper not in sized:
+                sized[paper] = await self._sized_by(portfolio, paper=paper)
+            account_value, missing = sized[paper]
+            if account_value is None:
+                note = f"nothing is sized anew: {missing}"
+                notes += [note] if note not in notes else []
+                decisions += [] if last is None else [last]
             elif key.venue in self._connections:
                 decisions.append(await self._decided_now(want, account_value))
         return decisions, notes
+
+    async def _sized_by(self, portfolio: PortfolioConfig, *, paper: bool) -> tuple[Decimal | None, str]:
+        if self._settings.capital == "file":
+            return portfolio.account_value, "account_value is missing"
+        usage = self._intake.usage(self._settings.default_venue, drivers(self._settings))
+        return await self._equity(sorted(usage.sizing(paper=paper) & self._connections.keys()))
 
     async def _equity(self, venues: Sequence[str]) -> tuple[Decimal | None, str]:
         """Return what venues are worth together; None, and why, where that is not known or not believed."""

@@ -11,7 +11,7 @@ from portfoliod.intake import Intake
 from portfoliod.journal import Journal
 from portfoliod.model import Key
 from portfoliod.reconciler import Standing
-from portfoliod.settings import Settings
+from portfoliod.settings import Settings, drivers
 from portfoliod.status import MarketStatus, Status, VenueStatus, describe, market
 from portfoliod.switches import HaltSwitch
 from portfoliod.workspace import Workspace
@@ -38,16 +38,21 @@ def current_status(workspace: Workspace, settings: Settings) -> Status:
     intake = Intake(workspace, journal, settings.risk.max_position)
     intake.read_all()
     halt = HaltSwitch(workspace).read()
+    usage = intake.usage(settings.default_venue, drivers(settings))
+    worths = {} if journal is None else {name: worth.equity for name, worth in journal.worths.items()}
+    closed = {
+        name: VenueStatus(driver, connected=False, equity=None, position_mode=None, problem=None)
+        for name, driver in drivers(settings).items()
+        if name in usage.opened(drivers(settings))
+    }
     markets = [] if journal is None else [_market_at_rest(key, journal) for key in sorted(journal.targets)]
     return describe(
         intake,
-        journal,
+        account_value=usage.view(usage.shown(), worths, by_equity=settings.capital == "equity").account_value,
         state="down",
         mode=settings.mode,
         halt_reason=None if halt is None else halt.reason,
-        venues={
-            name: VenueStatus(str(table["driver"]), False, None, None, None) for name, table in settings.venues.items()
-        },
+        venues=closed,
         markets=markets,
         problems=list(intake.problems.values()),
     )

@@ -29,6 +29,7 @@ class Figures(msgspec.Struct, frozen=True):
     stats_age: Mapping[str, float]
     """By strategy: seconds since the end of the last day of its returns."""
     high_water: float | None
+    drawdown: float | None
     log_lost: int
 
 
@@ -41,13 +42,17 @@ def figures(status: Status, reconciler: Reconciler) -> Figures:
     read = {name: connection.positions_at for name, connection in desk.connections.items()}
     today = datetime.now(UTC)
     last_days = {name: history.days[-1] for name, history in desk.intake.histories.items() if history.days}
-    high = desk.journal.high_water
+    high, capital = desk.journal.high_water, desk.capital_view()
+    drawdown = None
+    if high is not None and high.equity > 0 and high.venues == capital.venues and capital.equity is not None:
+        drawdown = max(0.0, float(1 - capital.equity / high.equity))
     return Figures(
         status,
         looks,
         {name: now - at for name, at in read.items() if at is not None},
         {name: (today - _end_of(day)).total_seconds() for name, day in last_days.items()},
         None if high is None else float(high.equity),
+        drawdown,
         lost(),
     )
 
@@ -70,16 +75,8 @@ def _daemon(now: Figures) -> Iterator[Metric]:
     yield _gauge("portfoliod_account_value", "What targets are sized with", status.account_value)
     yield _gauge("portfoliod_leverage", "The factor that scales the whole", status.leverage)
     yield _gauge("portfoliod_high_water_equity", "What a drawdown is measured from", now.high_water)
-    yield _gauge("portfoliod_drawdown_ratio", "Of the venues' equity from its high", _drawdown(now))
+    yield _gauge("portfoliod_drawdown_ratio", "Of the venues' equity from its high", now.drawdown)
     yield _count("portfoliod_log_lost", "Entries that journald did not take", now.log_lost)
-
-
-def _drawdown(now: Figures) -> float | None:
-    equities = [venue.equity for venue in now.status.venues.values()]
-    known = [float(equity) for equity in equities if equity is not None]
-    if not now.high_water or len(known) < len(equities):
-        return None
-    return max(0.0, 1 - sum(known) / now.high_water)
 
 
 def _strategies(now: Figures) -> Iterator[Metric]:

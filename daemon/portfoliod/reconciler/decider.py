@@ -12,10 +12,10 @@ import structlog
 
 from portfoliod.errors import KeysRefused, UnknownSymbol, VenueError, VenuePaused, VenueStopped, VenueUnreachable
 from portfoliod.intake import PORTFOLIO, Kind, Source
-from portfoliod.model import ZERO, Decision, Key, PortfolioConfig, Problem
+from portfoliod.model import Decision, Key, PortfolioConfig, Problem
 from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.reconciler.desk import Desk
-from portfoliod.targets import Wanted, ascribed_anew, changed, decide, sizing_venues, wanted
+from portfoliod.targets import Wanted, ascribed_anew, changed, decide, wanted
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -52,12 +52,14 @@ class Decider:
         # A venue that does not exist has nobody of its own to say so.
         wants = {key: want for key, want in everything.items() if key.venue == venue or key.venue not in connections}
         await self._ascribe_anew(wants)
-        account_value = await self._account_value(portfolio, wants)
+        by_equity = self.desk.settings.capital == "equity"
+        account_value = None if by_equity else self._account_value(portfolio)
+        due = self._due(wants, account_value) if by_equity or account_value is not None else []
+        if due and by_equity:
+            account_value = await self._equity(venue)
         if account_value is None:
             return []
-        decisions = await asyncio.gather(
-            *(self._decision(want, account_value) for want in self._due(wants, account_value))
-        )
+        decisions = await asyncio.gather(*(self._decision(want, account_value) for want in due))
         made = [decision for decision in decisions if decision is not None]
         if made:
             await self.desk.journal.decide(made)
@@ -66,14 +68,9 @@ class Decider:
             _log_decision(decision)
         return made
 
-    def _due(self, wants: Mapping[Key, Wanted], account_value: Decimal) -> list[Wanted]:
-        by_equity = self.desk.settings.capital == "equity"
+    def _due(self, wants: Mapping[Key, Wanted], account_value: Decimal | None) -> list[Wanted]:
         in_force = self.desk.journal.targets
-        return [
-            want
-            for key, want in wants.items()
-            if changed(want, in_force.get(key), account_value, sized_by_equity=by_equity)
-        ]
+        return [want for key, want in wants.items() if changed(want, in_force.get(key), account_value)]
 
     async def _ascribe_anew(self, wants: Mapping[Key, Wanted]) -> None:
         """Note in the decisions that stay whom they belong to now."""
@@ -130,35 +127,30 @@ class Decider:
                 return last.price
             raise
 
-    async def _account_value(self, portfolio: PortfolioConfig, wants: Mapping[Key, Wanted]) -> Decimal | None:
-        """Return what targets are sized by, None where that is not known now."""
+    def _account_value(self, portfolio: PortfolioConfig) -> Decimal | None:
+        """Return the account value of the file, and say it where there is none."""
         where = "config/portfolio_config.json  $.account_value"
-        if self.desk.settings.capital == "file":
-            if portfolio.account_value is None:
-                self.desk.intake.problems[where] = Problem(
-                    "account_value is missing",
-                    where=where,
-                    kept="targets stay as they are",
-                    mend='write the capital to size for ("account_value": 10000), or set capital = "equity"',
-                )
-                self._say(where, "missing", "target.refused", reason="account_value is missing", where=where)
-            else:
-                self.desk.intake.problems.pop(where, None)
-                self._said.pop(where, None)
-            return portfolio.account_value
-        if not self._due(wants, ZERO):
-            return ZERO  # nothing is sized, so nothing is read
-        return await self._equity(sizing_venues(portfolio, self.desk.settings.default_venue, self.desk.journal.targets))
+        if portfolio.account_value is None:
+            self.desk.intake.problems[where] = Problem(
+                "account_value is missing",
+                where=where,
+                kept="targets stay as they are",
+                mend='write the capital to size for ("account_value": 10000), or set capital = "equity"',
+            )
+            self._say(where, "missing", "target.refused", reason="account_value is missing", where=where)
+        else:
+            self.desk.intake.problems.pop(where, None)
+            self._said.pop(where, None)
+        return portfolio.account_value
 
-    async def _equity(self, venues: set[str]) -> Decimal | None:
-        """Return what venues are worth together, None where that is not positive, or not known of one of them."""
-        connections = [self.desk.connections[name] for name in sorted(venues & self.desk.connections.keys())]
-        if not all(connection.known for connection in connections):
+    async def _equity(self, venue: str) -> Decimal | None:
+        """Return the equity that sizes a venue's targets, None where it is not positive, or not known of one venue."""
+        usage, connections = self.desk.usage(), self.desk.connections
+        venues = usage.sizing(paper=venue in usage.paper) & connections.keys()
+        if not all(connections[name].known for name in venues):
             return None
-        equities = await asyncio.gather(*(self._equity_of(connection) for connection in connections))
-        known = [equity for equity in equities if equity is not None]
-        total = sum(known, ZERO)
-        return total if len(known) == len(connections) and total > 0 else None
+        equities = await asyncio.gather(*(self._equity_of(connections[name]) for name in venues))
+        return usage.view(venues, dict(zip(venues, equities, strict=True)), by_equity=True).account_value
 
     async def _equity_of(self, connection: Connection) -> Decimal | None:
         try:

@@ -8,16 +8,17 @@ from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
 
+from portfoliod.capital import CapitalView, Usage
 from portfoliod.errors import KeysRefused, VenueError
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
-from portfoliod.model import Decision, Key, PortfolioConfig
+from portfoliod.model import Decision, Key
 from portfoliod.reconciler.capital import Capital
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.halting import HaltController
 from portfoliod.settings import Settings, limits, thresholds
 from portfoliod.switches import HaltSwitch
-from portfoliod.targets import gross_notional, sizing_venues, stale_contributors
+from portfoliod.targets import gross_notional, stale_contributors
 
 REDUCTIONS_FIRST_SECONDS = 5.0
 """How long additions wait for the reductions that were decided with them."""
@@ -40,9 +41,12 @@ class Desk:
         self.intake = intake
         self.journal = journal
         self.connections = connections
+        self._drivers = {name: connection.driver for name, connection in connections.items()}
         self.halt = HaltController(halt, journal)
         self.capital = Capital(journal)
         self.adopt(settings)
+        self.opened: set[str] = set()
+        """The venues that somebody uses, or that are no paper ones: the others are not connected."""
         self.stopping = False
         """Set when the process winds down: orders that are not sent yet are not sent any more."""
         ago = (max(0.0, time.time() - at) for at in journal.sent_since(time.time() - MINUTE))
@@ -64,15 +68,28 @@ class Desk:
         """How many seconds old a price may be."""
         return self.settings.reconciler.price_max_age_seconds
 
-    def sizing_venues(self) -> set[str]:
-        """Return the venues that the portfolio is traded on, or was."""
-        portfolio = self.intake.portfolio or PortfolioConfig()
-        used = sizing_venues(portfolio, self.settings.default_venue, self.journal.targets)
-        return used & self.connections.keys()
+    def usage(self) -> Usage:
+        """Return who uses which venue now."""
+        return self.intake.usage(self.settings.default_venue, self._drivers)
 
-    def gross_notional(self) -> Decimal:
-        """Return the sum of |target notional| over all keys."""
-        return gross_notional(self.journal.targets.values())
+    def open_venues(self) -> set[str]:
+        """Return the venues that are to be connected from now on, each once."""
+        fresh = set(self.usage().opened(self._drivers) - self.opened)
+        self.opened |= fresh
+        return fresh
+
+    def capital_view(self) -> CapitalView:
+        """Return what sizes the portfolio as a whole, by what is believed of the venues."""
+        usage = self.usage()
+        worths = {name: worth.equity for name, worth in self.journal.worths.items()}
+        return usage.view(usage.shown() & self.connections.keys(), worths, by_equity=self.settings.capital == "equity")
+
+    def gross_notional(self, venue: str) -> Decimal:
+        """Return the sum of |target notional| over all keys of a venue's kind of money."""
+        drivers = self._drivers
+        of_paper = drivers[venue] == "paper"
+        targets = self.journal.targets.values()
+        return gross_notional(one for one in targets if (drivers.get(one.key.venue) == "paper") is of_paper)
 
     def stale(self, decision: Decision) -> tuple[str, ...]:
         """Return the strategies behind a decision whose state is older than it may be."""

@@ -39,7 +39,7 @@ class Drawdown:
         desk = self._desk
         journal = desk.journal
         mute = {name for name, equity in told.items() if equity is None}
-        venues = tuple(sorted(desk.sizing_venues() - mute))
+        venues = tuple(name for name in desk.capital_view().venues if name not in mute)
         believed = {name: worth.equity for name, worth in journal.worths.items() if name in venues}
         if not venues or len(believed) < len(venues):
             return

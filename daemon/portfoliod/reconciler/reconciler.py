@@ -53,11 +53,7 @@ class Reconciler:
     async def run(self) -> None:
         """Reconcile until cancelled. What a venue keeps waiting waits in tasks of its own."""
         async with asyncio.TaskGroup() as self._tasks:
-            for name, connection in self.desk.connections.items():
-                up = partial(self.look_at, name)
-                follows = connection.run(up, self.happened, self.desk.halt.keys_refused)
-                self._tasks.create_task(follows, name=f"venue {name}")
-                self._tasks.create_task(self._decide_forever(name), name=f"decisions {name}")
+            self._open_venues(self._tasks)
             self._tasks.create_task(self._resync_forever(), name="resync")
             self._tasks.create_task(self._account_forever(), name="accounts")
             self.note_switches()
@@ -73,7 +69,8 @@ class Reconciler:
             KeysRefused: likewise, and this halts: on the others only reductions were sent.
             SettingsError: a venue's table does not fit; nothing was done.
         """
-        names = self.desk.connections.keys()
+        self.desk.open_venues()
+        names = self.desk.opened
         failures = [error for error in await asyncio.gather(*map(self._connect_once, names)) if error is not None]
         failures.sort(key=lambda error: error.exit_code, reverse=True)
         if failures and isinstance(failures[0], SettingsError):
@@ -85,6 +82,15 @@ class Reconciler:
         if failures:
             raise failures[0]
         return {worker.key: worker.last for worker in workers}
+
+    def _open_venues(self, tasks: asyncio.TaskGroup) -> None:
+        """Follow the venues that are used and are not followed yet."""
+        for name in sorted(self.desk.open_venues()):
+            follows = self.desk.connections[name].run(
+                partial(self.look_at, name), self.happened, self.desk.halt.keys_refused
+            )
+            tasks.create_task(follows, name=f"venue {name}")
+            tasks.create_task(self._decide_forever(name), name=f"decisions {name}")
 
     async def _connect_once(self, venue: str) -> VenueError | SettingsError | None:
         """Connect a venue and return the error that kept it from that."""
@@ -115,7 +121,8 @@ class Reconciler:
 
     def not_looked_at(self) -> list[str]:
         """Return the venues that were not looked at in full yet since the start; one that failed, and said so, was."""
-        return [name for name, connection in self.desk.connections.items() if not self._looked_at(name, connection)]
+        connections = self.desk.connections
+        return [name for name in sorted(self.desk.opened) if not self._looked_at(name, connections[name])]
 
     def _looked_at(self, venue: str, connection: Connection) -> bool:
         if connection.problem is not None or connection.stopped is not None:
@@ -217,6 +224,8 @@ class Reconciler:
             if isinstance(name, Key):
                 self.worker(name).wake()
             else:
+                if self._tasks is not None:
+                    self._open_venues(self._tasks)
                 for due in self._to_decide.values():
                     due.set()
         self._delivered_at = time.monotonic()

@@ -269,7 +269,7 @@ class Worker:
                 position=position,
                 price=self.price or decision.price,
                 account_value=decision.account_value,
-                gross_notional=desk.gross_notional(),
+                gross_notional=desk.gross_notional(self.key.venue),
                 orders_last_minute=desk.orders_last_minute(),
                 halted="" if (halt := desk.halt.now()) is None else halt.reason,
                 stale=desk.stale(decision),

@@ -14,6 +14,7 @@ from portfoliod.settings.tables import (
     ReconcilerSettings,
     RiskSettings,
     Settings,
+    drivers,
     limits,
     thresholds,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "ReconcilerSettings",
     "RiskSettings",
     "Settings",
+    "drivers",
     "limits",
     "load_settings",
     "read_table",

@@ -110,6 +110,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table of each venue, which its driver reads (`read_table`)."""
 
 
+def drivers(settings: Settings) -> dict[str, str]:
+    """Return the driver of each venue."""
+    return {name: str(table["driver"]) for name, table in settings.venues.items()}
+
+
 def thresholds(settings: Settings) -> Thresholds:
     """Return what is too small to trade, as the pure floor takes it."""
     reconciler = settings.reconciler
