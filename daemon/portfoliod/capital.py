@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from portfoliod.model import ZERO, Book, Decision, PortfolioConfig
+from portfoliod.model import ZERO, Book, Decision, HighWater, PortfolioConfig
 
 
 class CapitalView(msgspec.Struct, frozen=True):
@@ -76,6 +76,13 @@ class Usage(msgspec.Struct, frozen=True):
         equity = sum(known, ZERO) if named and len(known) == len(named) else None
         positive = equity if equity is not None and equity > 0 else None
         return CapitalView(named, equity, positive if by_equity else self.portfolio.account_value)
+
+
+def drawdown(view: CapitalView, mark: HighWater | None) -> Decimal | None:
+    """Return how far the venues are below their high, as a fraction; None where it is another set's, or not known."""
+    if mark is None or mark.equity <= 0 or mark.venues != view.venues or view.equity is None:
+        return None
+    return max(ZERO, 1 - view.equity / mark.equity)
 
 
 def holding(decisions: Iterable[Decision], books: Iterable[Book]) -> frozenset[str]:

@@ -218,6 +218,35 @@ class HighWater(msgspec.Struct, frozen=True):
     equity: Decimal
 
 
+class Standing(StrEnum):
+    """Where a market stands after it was looked at."""
+
+    IN_STEP = "in_step"
+    WORKING = "working"
+    UNKNOWN = "unknown"
+    LOCKED = "locked"
+    REFUSED = "refused"
+
+
+class HaltCause(StrEnum):
+    """What halted the daemon."""
+
+    OPERATOR = "operator"
+    DRAWDOWN = "max_drawdown"
+    KEYS = "keys_refused"
+    LIQUIDATION = "liquidation"
+    JOURNAL = "journal"
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """Why nothing that adds exposure may be sent."""
+
+    reason: str
+    cause: HaltCause = HaltCause.OPERATOR
+    flatten: bool = False
+    """Whether managed positions are closed too."""
+
+
 class Problem(msgspec.Struct, frozen=True):
     """Something that a person has to mend, as `status` shows it."""
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 
 from portfoliod.errors import SettingsError
-from portfoliod.reconciler import Reconciler
+from portfoliod.model import History
+from portfoliod.reconciler import EngineSnapshot
 from portfoliod.settings import Settings
 from portfoliod.status import Status
 
@@ -31,7 +32,7 @@ class Outlets:
         self._metrics = metrics
         self._notifications = notifications
 
-    async def show(self, status: Status, reconciler: Reconciler, lag: float) -> None:
+    async def show(self, status: Status, engine: EngineSnapshot, histories: Mapping[str, History], lag: float) -> None:
         """Pass on how the daemon is, and how many seconds late the loop was; a mistake in that ends nothing else."""
         if self._notifications is not None:
             try:
@@ -43,7 +44,7 @@ class Outlets:
             from portfoliod.metrics import figures
 
             try:
-                await asyncio.to_thread(self._metrics.show, figures(status, reconciler), lag)
+                await asyncio.to_thread(self._metrics.show, figures(status, engine, histories), lag)
             except Exception:
                 self._metrics = None
                 log.exception("metrics.failed", kept="trading; figures stay as they are until a restart")

@@ -7,8 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 import structlog
@@ -19,15 +18,16 @@ from portfoliod.host import WorkspaceLock, notify
 from portfoliod.intake import Intake, Kind, Source
 from portfoliod.journal import Journal
 from portfoliod.logs import say_what_was_lost
-from portfoliod.model import Key
+from portfoliod.model import Key, Standing
 from portfoliod.optimizer import Optimizer
 from portfoliod.outlets import Outlets, open_outlets
-from portfoliod.reconciler import Look, Reconciler, Standing
-from portfoliod.reconciler.connection import GO_LIVE, Connection
+from portfoliod.reconciler import Look, Reconciler
+from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.reconciler import DECIDE
 from portfoliod.settings import Settings, load_settings
 from portfoliod.status import Reporter, Status
+from portfoliod.step.decide import GO_LIVE
 from portfoliod.supervision import Supervision, reloading
 from portfoliod.switches import HaltSwitch
 from portfoliod.venues import VenueContext, open_venue
@@ -77,8 +77,8 @@ class Service:
             retire_removed=self.settings.reconciler.on_removed == "close",
         )
         supervision = Supervision(reconciler, watcher)
-        self._listen(lambda fresh: _adopt(fresh, desk, optimizer, watcher))
-        reporter = Reporter(self.settings.mode, reconciler, intake)
+        self._listen(lambda fresh: _adopt(fresh, reconciler, optimizer, watcher))
+        reporter = Reporter(self.settings.mode, intake)
         log.info("daemon.started", version=__version__, root=str(self.workspace.root), mode=self.settings.mode)
         _say_read_only(desk.connections)
         await watcher.first_look()
@@ -134,8 +134,7 @@ class Service:
     ) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(reconciler.run(), name="reconciler")
-            show = partial(outlets.show, reconciler=reconciler)
-            tasks.create_task(self._report(reporter, supervision, show), name="status")
+            tasks.create_task(self._report(reconciler, reporter, supervision, outlets), name="status")
             tasks.create_task(supervision.run(), name="supervision")
 
     async def _wind_down(
@@ -149,25 +148,28 @@ class Service:
         while not reconciler.idle() and not trading.done() and time.monotonic() < deadline:  # noqa: ASYNC110 - bounded
             await asyncio.sleep(0.01)
         try:
-            await self._write(reporter.status(stopping=True))
+            await self._write(reporter.status(reconciler.snapshot(), stopping=True))
         finally:
             trading.cancel()
             await asyncio.wait({intaking, trading})
-        self._write_down(reporter)
+        self._write_down(reporter.status(reconciler.snapshot(), stopping=True))
         log.info("daemon.stopped", pid=os.getpid())
 
-    async def _report(self, reporter: Reporter, supervision: Supervision, show: Callable[..., Awaitable[None]]) -> None:
+    async def _report(
+        self, reconciler: Reconciler, reporter: Reporter, supervision: Supervision, outlets: Outlets
+    ) -> None:
         """Write the status when something in it is new, and now and then as a sign of life."""
         timeless, written, lag = b"", 0.0, 0.0
         while True:
-            status = reporter.status(stopping=False)
+            engine = reconciler.snapshot()
+            status = reporter.status(engine, stopping=False)
             fresh = status.timeless()
             if fresh != timeless or time.monotonic() - written >= SIGN_OF_LIFE_SECONDS:
                 await self._write(status)
                 timeless, written = fresh, time.monotonic()
             supervision.tell(status)
             say_what_was_lost()
-            await show(status, lag=lag)
+            await outlets.show(status, engine, reconciler.desk.intake.histories, lag)
             due = time.monotonic() + STATUS_SECONDS
             await asyncio.sleep(STATUS_SECONDS)
             lag = time.monotonic() - due
@@ -178,10 +180,10 @@ class Service:
             # Off the loop and not flushed: a status is worth no order's wait.
             await asyncio.to_thread(write_atomically, self.workspace.status_file, content, durable=False)
 
-    def _write_down(self, reporter: Reporter) -> None:
-        status: Status = msgspec.structs.replace(reporter.status(stopping=True), state="down", pid=None)
+    def _write_down(self, status: Status) -> None:
+        down = msgspec.structs.replace(status, state="down", pid=None)
         with contextlib.suppress(OSError):
-            write_atomically(self.workspace.status_file, msgspec.json.format(msgspec.json.encode(status), indent=2))
+            write_atomically(self.workspace.status_file, msgspec.json.format(msgspec.json.encode(down), indent=2))
 
     def _listen(self, adopt: Callable[[Settings], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -209,6 +211,11 @@ class Service:
         restart = [name for name in NEED_RESTART if getattr(fresh, name) != getattr(self.settings, name)]
         before = self.settings
         kept_ones = {name: getattr(self.settings, name) for name in NEED_RESTART}
+        source = self.settings.reconciler.position_source
+        if fresh.reconciler.position_source != source:
+            # The driver was opened for it, and the books began by it.
+            restart.append("reconciler.position_source")
+            kept_ones["reconciler"] = msgspec.structs.replace(fresh.reconciler, position_source=source)
         self.settings = msgspec.structs.replace(fresh, **kept_ones)
         adopt(self.settings)
         log.info("settings.accepted", changed=self.settings != before, after_a_restart=", ".join(restart))
@@ -249,9 +256,10 @@ def _say_read_only(connections: Mapping[str, Connection]) -> None:
             log.warning("venue.read_only", venue=name, reason="looked at, not traded on", mend=GO_LIVE)
 
 
-def _adopt(settings: Settings, desk: Desk, optimizer: Optimizer, watcher: Watcher) -> None:
-    """Put re-read settings in force."""
-    desk.adopt(settings)
+def _adopt(settings: Settings, reconciler: Reconciler, optimizer: Optimizer, watcher: Watcher) -> None:
+    """Put re-read settings in force, and let every market be looked at by them."""
+    reconciler.desk.adopt(settings)
+    reconciler.look_at_everything()
     optimizer.settings = settings
     watcher.retire_removed = settings.reconciler.on_removed == "close"
     optimizer.mailbox.put("portfoliod.toml")

@@ -13,10 +13,10 @@ import msgspec
 
 from portfoliod import __version__
 from portfoliod.intake import Intake
-from portfoliod.journal import Journal
-from portfoliod.model import Key, Problem
-from portfoliod.reconciler import Reconciler, Standing
-from portfoliod.reconciler.connection import Connection
+from portfoliod.model import Problem, Standing
+from portfoliod.reconciler import EngineSnapshot, MarketSnapshot, VenueSnapshot
+
+State = Literal["running", "halted", "stopping", "down"]
 
 
 class StrategyStatus(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class Status(msgspec.Struct, frozen=True):
     """The whole of status.json."""
 
     version: str
-    state: Literal["running", "halted", "stopping", "down"]
+    state: State
     mode: str
     pid: int | None
     started_at: str | None
@@ -85,51 +85,17 @@ class Status(msgspec.Struct, frozen=True):
 class Reporter:
     """Makes the status of a running daemon."""
 
-    def __init__(self, mode: str, reconciler: Reconciler, intake: Intake) -> None:
+    def __init__(self, mode: str, intake: Intake) -> None:
         self._mode = mode
-        self._reconciler = reconciler
         self._intake = intake
         self._started_at = iso(time.time())
 
-    def status(self, *, stopping: bool) -> Status:
-        """Return the status now."""
-        halt = self._reconciler.desk.halt.now()
-        connections = self._reconciler.desk.connections
-        desk = self._reconciler.desk
-        problems = list(self._intake.problems.values())
-        for connection in connections.values():
-            problems += connection.problems
+    def status(self, engine: EngineSnapshot, *, stopping: bool) -> Status:
+        """Return the status around what the engine is now."""
+        state: State = "stopping" if stopping else "halted" if engine.halt else "running"
         return describe(
-            self._intake,
-            account_value=desk.capital_view().account_value,
-            state="stopping" if stopping else "halted" if halt else "running",
-            mode=self._mode,
-            pid=os.getpid(),
-            started_at=self._started_at,
-            halt_reason=None if halt is None else halt.reason,
-            venues={name: _venue(connection) for name, connection in connections.items() if name in desk.opened},
-            markets=self._markets(),
-            problems=problems,
+            self._intake, engine, state=state, mode=self._mode, pid=os.getpid(), started_at=self._started_at
         )
-
-    def _markets(self) -> list[MarketStatus]:
-        journal = self._reconciler.desk.journal
-        markets = []
-        for key, worker in sorted(self._reconciler.workers.items()):
-            known = worker.position is not None
-            markets.append(
-                market(
-                    key,
-                    journal,
-                    target=worker.shown_target() if known else None,
-                    position=worker.position,
-                    price=worker.price,
-                    standing=worker.last.standing,
-                    reason=worker.last.reason,
-                    flat=worker.flat,
-                )
-            )
-        return markets
 
 
 def sentence(status: Status) -> str:
@@ -148,19 +114,16 @@ def sentence(status: Status) -> str:
 
 def describe(
     intake: Intake,
+    engine: EngineSnapshot,
     *,
-    account_value: Decimal | None,
-    state: Literal["running", "halted", "stopping", "down"],
+    state: State,
     mode: str,
-    venues: dict[str, VenueStatus],
-    markets: list[MarketStatus],
-    problems: list[Problem],
     pid: int | None = None,
     started_at: str | None = None,
-    halt_reason: str | None = None,
 ) -> Status:
-    """Return the status around what the files say."""
-    portfolio = intake.portfolio
+    """Return the status: the engine, and what the files say."""
+    portfolio, account_value = intake.portfolio, engine.capital.account_value
+    problems = [*intake.problems.values(), *(one for venue in engine.venues.values() for one in venue.problems)]
     return Status(
         version=__version__,
         state=state,
@@ -172,38 +135,24 @@ def describe(
         leverage=None if portfolio is None else float(portfolio.leverage),
         weights={} if portfolio is None else {name: float(weight) for name, weight in portfolio.weights.items()},
         strategies=_strategies(intake),
-        venues=venues,
-        markets=markets,
+        venues={name: _venue(venue) for name, venue in engine.venues.items()},
+        markets=[_market(market) for market in engine.markets],
         problems=problems,
-        halt_reason=halt_reason,
+        halt_reason=None if engine.halt is None else engine.halt.reason,
     )
 
 
-def market(
-    key: Key,
-    journal: Journal,
-    *,
-    target: Decimal | None,
-    position: Decimal | None,
-    price: Decimal | None,
-    standing: Standing,
-    reason: str,
-    flat: bool,
-) -> MarketStatus:
-    """Return the row of a market; without a target given, the one that was decided."""
-    decision = journal.targets.get(key)
-    if target is None:
-        target = Decimal(0) if decision is None else decision.quantity.quantize(Decimal("1e-8"))
-    contributions = () if decision is None else decision.contributions
+def _market(market: MarketSnapshot) -> MarketStatus:
+    contributions = () if market.decision is None else market.decision.contributions
     return MarketStatus(
-        venue=key.venue,
-        symbol=key.symbol,
-        target=plain(target),
-        position=None if position is None else plain(position),
-        price=None if price is None else plain(price),
-        status=standing,
-        reason=reason,
-        flat=flat,
+        venue=market.key.venue,
+        symbol=market.key.symbol,
+        target=plain(market.target),
+        position=None if market.position is None else plain(market.position),
+        price=None if market.price is None else plain(market.price),
+        status=market.standing,
+        reason=market.reason,
+        flat=market.flat,
         contributors={part.strategy: float(part.weight * part.position) for part in contributions},
     )
 
@@ -241,12 +190,12 @@ def _strategies(intake: Intake) -> dict[str, StrategyStatus]:
     return strategies
 
 
-def _venue(connection: Connection) -> VenueStatus:
+def _venue(venue: VenueSnapshot) -> VenueStatus:
     return VenueStatus(
-        driver=connection.driver,
-        connected=connection.connected,
-        equity=None if connection.equity is None else f"{connection.equity:.2f}",
-        position_mode=connection.venue.position_mode if connection.known else None,
-        problem="; ".join(problem.what for problem in connection.problems) or None,
-        prices=connection.venue.describe() if connection.known else None,
+        driver=venue.driver,
+        connected=venue.connected,
+        equity=None if venue.equity is None else f"{venue.equity:.2f}",
+        position_mode=venue.position_mode,
+        problem="; ".join(problem.what for problem in venue.problems) or None,
+        prices=venue.prices,
     )

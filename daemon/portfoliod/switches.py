@@ -7,33 +7,14 @@ and `flatten` where managed positions are closed too.
 from __future__ import annotations
 
 import contextlib
-from enum import StrEnum
 
 import msgspec
 
+from portfoliod.model import Halt, HaltCause
 from portfoliod.workspace import Workspace, create_atomically, write_atomically
 
 FLATTEN = "flatten"
 CAUSE = "cause: "
-
-
-class HaltCause(StrEnum):
-    """What halted the daemon."""
-
-    OPERATOR = "operator"
-    DRAWDOWN = "max_drawdown"
-    KEYS = "keys_refused"
-    LIQUIDATION = "liquidation"
-    JOURNAL = "journal"
-
-
-class Halt(msgspec.Struct, frozen=True):
-    """Why nothing that adds exposure may be sent."""
-
-    reason: str
-    cause: HaltCause = HaltCause.OPERATOR
-    flatten: bool = False
-    """Whether managed positions are closed too."""
 
 
 class HaltSwitch:

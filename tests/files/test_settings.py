@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portfoliod.errors import SettingsError
-from portfoliod.settings import Settings, limits, load_settings, read_table, thresholds
+from portfoliod.settings import Settings, load_settings, policy_of, read_table
 from portfoliod.venues.paper.venue import PaperSettings
 
 DEFAULTS: dict[str, object] = {
@@ -127,8 +127,8 @@ def test_the_defaults_written_out_are_the_defaults(tmp_path: Path) -> None:
 def test_what_the_file_says_is_in_force_beside_the_defaults(tmp_path: Path) -> None:
     found = load(tmp_path, "capital = 'equity'\n[optimizer]\ntarget_vol = 1\n[risk]\nmax_order_notional = 0.1")
     assert (found.capital, found.optimizer.target_vol, found.optimizer.max_leverage) == ("equity", 1.0, 5.0)
-    assert str(limits(found).max_order_notional) == "0.1"
-    assert [str(value) for value in msgspec.structs.astuple(thresholds(found))] == ["0.05", "10.0"]
+    assert str(policy_of(found).limits.max_order_notional) == "0.1"
+    assert [str(value) for value in msgspec.structs.astuple(policy_of(found).thresholds)] == ["0.05", "10.0"]
 
 
 @pytest.mark.parametrize(("key", "table"), KEYS)

@@ -167,7 +167,7 @@ class Invariants:
     def _in_step(self, key: Key, held: Decimal, target: Decimal, desk: Desk) -> bool:
         apart = abs(target - held)
         small = apart * self.run.exchanges[key.venue].price(key.symbol) < MIN_NOTIONAL
-        band = Decimal(str(desk.settings.reconciler.no_trade_band))
+        band = Decimal(str(desk.policy.thresholds.no_trade_band))
         return apart < RULES[key.symbol].step or small or (held * target > 0 and apart < band * abs(held))
 
     def _said_of(self, key: Key, desk: Desk) -> str:

@@ -6,15 +6,17 @@ Some were in the daemon until the simulation found them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from unittest import mock
+
+import msgspec
 
 from portfoliod.intake import Intake, Source
 from portfoliod.journal import Document, Journal, Store
-from portfoliod.model import Fill, Intent, IntentStatus, Problem
-from portfoliod.reconciler.look import Look
-from portfoliod.reconciler.orders import Orders, Resolution
-from portfoliod.reconciler.positions import PositionReader
+from portfoliod.model import ZERO, Fill, Intent, IntentStatus, Problem
+from portfoliod.reconciler.market import Learned, Market
+from portfoliod.reconciler.orders import Orders
+from portfoliod.reconciler.positions import PositionClock
+from portfoliod.step.facts import Facts, Resolution
 from portfoliod.switches import HaltSwitch
 
 
@@ -31,9 +33,9 @@ def _absence_is_believed_at_once() -> None:
     async def resolve(orders: Orders, intent: Intent) -> Resolution:
         report = await orders._venue.find(intent)
         if report is not None:
-            return Resolution(await orders._record(intent, report, "order.resolved"))
+            return Resolution(intent.client_id, await orders._record(intent, report, "order.resolved"), ZERO)
         await orders._conclude(intent, IntentStatus.CANCELLED, "not found")
-        return Resolution(IntentStatus.CANCELLED)
+        return Resolution(intent.client_id, IntentStatus.CANCELLED, ZERO)
 
     _put(Orders, "resolve", resolve)
 
@@ -58,12 +60,15 @@ def _fills_of_the_stream_are_dropped() -> None:
 
 
 def _lagging_positions_are_traded_on() -> None:
-    async def adopted(reader: PositionReader, _expected: Decimal, actual: Decimal) -> Look | None:
-        await reader._journal.expect(reader.key, actual)
-        return None
+    gather = Market.gather
 
-    _put(PositionReader, "_may_lag", lambda _: False)
-    _put(PositionReader, "_drifted", adopted)
+    def at_once(market: Market, learned: Learned, *, own: str = "") -> Facts:
+        facts = gather(market, learned, own=own)
+        return msgspec.structs.replace(
+            facts, snapshot_lag=0.0, policy=msgspec.structs.replace(facts.policy, adopts_drift=True)
+        )
+
+    _put(Market, "gather", at_once)
 
 
 def _missing_is_flat() -> None:
@@ -101,7 +106,7 @@ def _a_position_that_moves_decides() -> None:
 
 
 def _trades_that_are_not_told_yet_are_drift() -> None:
-    _put(PositionReader, "_waits_for_fills", lambda *_, **__: False)
+    _put(PositionClock, "wait_for_fills", lambda *_, **__: False)
 
 
 MISTAKES = {

@@ -22,7 +22,7 @@ from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.decider import Decider
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.worker import Worker
-from portfoliod.settings import load_settings
+from portfoliod.settings import Settings, load_settings
 from portfoliod.switches import HaltSwitch
 from portfoliod.venues import Inspection, OrderReport, PositionMode, Positions, Price, VenueEvent
 from portfoliod.workspace import Workspace
@@ -191,9 +191,10 @@ async def until(seen: Callable[[], object]) -> None:
 class Trading:
     """The tasks that trade, in one workspace, each ready to be asked for one step."""
 
-    def __init__(self, files: Files, workspace: Workspace, journal: Journal, desk: Desk) -> None:
+    def __init__(self, files: Files, workspace: Workspace, settings: Settings, journal: Journal, desk: Desk) -> None:
         self.files = files
         self.workspace = workspace
+        self.settings = settings
         self.journal = journal
         self.desk = desk
         self.reconciler = Reconciler(desk)
@@ -270,7 +271,9 @@ def trade(
                 for venue in venues or (ScriptedVenue(),)
             }
             await scenario(
-                Trading(files, workspace, journal, Desk(loaded, intake, journal, connections, HaltSwitch(workspace)))
+                Trading(
+                    files, workspace, loaded, journal, Desk(loaded, intake, journal, connections, HaltSwitch(workspace))
+                )
             )
 
     asyncio.run(run())

@@ -10,8 +10,8 @@ import pytest
 
 from portfoliod.commands.switches import unlock
 from portfoliod.errors import OrderUnknown, VenueUnreachable
-from portfoliod.model import Intent, IntentStatus
-from portfoliod.reconciler import Look, Standing
+from portfoliod.model import Intent, IntentStatus, Standing
+from portfoliod.reconciler import Look
 from portfoliod.venues import OrderReport
 from tests.harness.workspace import Files
 from tests.tasks.scripted_venue import BTC, PRICES, Trading, fill_of, trade
@@ -75,7 +75,7 @@ def test_a_position_that_did_not_move_shows_that_the_order_never_arrived(files: 
         assert look.standing is Standing.REFUSED
         assert look.again is not None
         assert look.again > 0
-        trading.reconciler.worker(BTC).decided_anew()
+        trading.reconciler.worker(BTC).decided_anew(PRICES["BTC"])
         await trading.reconciler.worker(BTC).look()
         assert len({intent.client_id for intent in trading.venue.placed}) == 2
         assert trading.venue.held == {BTC.symbol: BOUGHT}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -141,10 +142,10 @@ def test_a_doubt_and_what_was_believed_survive_a_restart(files: Files) -> None:
         assert await sized(trading, 0.5) == []
         async with Journal(trading.workspace.journal_file) as next_process:
             again = Capital(next_process)
-            again.resync_seconds = 3600
-            assert await again.read(trading.desk.connections["main"]) is None
-            again.resync_seconds = 0.0
-            assert await again.read(trading.desk.connections["main"]) == Decimal(5_000)
+            policy = trading.desk.policy
+            assert await again.read(trading.desk.connections["main"], policy) is None
+            at_once = msgspec.structs.replace(policy, resync_seconds=0.0)
+            assert await again.read(trading.desk.connections["main"], at_once) == Decimal(5_000)
 
     trade(files, scenario, settings=SELDOM)
 
@@ -154,10 +155,10 @@ def test_with_a_fixed_account_value_a_jump_is_only_said(files: Files) -> None:
         trading.want(trend=1.0)
         await trading.decided()
         connection = trading.desk.connections["main"]
-        await trading.desk.capital.read(connection)
+        await trading.desk.capital.read(connection, trading.desk.policy)
         trading.venue.value = Decimal(5_000)
         with capture_logs() as logs:
-            await trading.desk.capital.read(connection)
+            await trading.desk.capital.read(connection, trading.desk.policy)
         assert [entry["log_level"] for entry in logs if entry["event"] == "equity.doubted"] == ["warning"]
         assert connection.problems == []
         assert await sized(trading, 0.5) == [Decimal(10_000)]

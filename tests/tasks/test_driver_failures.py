@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from portfoliod.errors import KeysRefused
-from portfoliod.model import Intent, IntentStatus
-from portfoliod.reconciler import Standing
+from portfoliod.model import Halt, Intent, IntentStatus, Standing
 from portfoliod.reconciler.decider import Decider
-from portfoliod.switches import Halt, HaltSwitch
+from portfoliod.switches import HaltSwitch
 from portfoliod.venues import Filled, OrderReport
 from portfoliod.workspace import Workspace
 from tests.harness.workspace import Files

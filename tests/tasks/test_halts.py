@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from portfoliod.errors import KeysRefused, VenueUnreachable
-from portfoliod.model import Side
-from portfoliod.reconciler import Standing
-from portfoliod.switches import Halt, HaltCause, HaltSwitch
+from portfoliod.model import Halt, HaltCause, Side, Standing
+from portfoliod.switches import HaltSwitch
 from portfoliod.workspace import Workspace
 from tests.harness.workspace import Files
 from tests.tasks.scripted_venue import BTC, Trading, trade

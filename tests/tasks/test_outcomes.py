@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from portfoliod.errors import OrderUnknown
-from portfoliod.model import IntentStatus
-from portfoliod.reconciler import Standing
+from portfoliod.model import IntentStatus, Standing
 from portfoliod.venues import OrderReport, PositionMoved
 from tests.harness.workspace import Files
 from tests.journal.rows import new_intent

@@ -9,8 +9,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from portfoliod.errors import OrderUnknown
-from portfoliod.model import IntentStatus
-from portfoliod.reconciler import Standing
+from portfoliod.model import IntentStatus, Standing
 from portfoliod.service import exit_code_of
 from portfoliod.switches import HaltSwitch
 from tests.harness.workspace import Files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from portfoliod.reconciler import Standing
+from portfoliod.model import Standing
 from tests.harness.workspace import Files
 from tests.tasks.scripted_venue import BTC, ScriptedVenue, Trading, trade
 

@@ -109,13 +109,13 @@ def test_money_of_a_venue_that_was_left_sizes_nothing_elsewhere(files: Files, mo
 
     async def scenario(trading: Trading) -> None:
         desk = trading.desk
-        desk.adopt(msgspec.structs.replace(desk.settings, default_venue="old"))
+        desk.adopt(msgspec.structs.replace(trading.settings, default_venue="old"))
         trading.want(trend=1.0)
         await trading.reconciler.once()
         assert trading.venue_of("old").held == {BTC.symbol: Decimal("0.2")}
         assert desk.capital_view().account_value == Decimal(10_000)
         if moved_by == "default_venue":
-            desk.adopt(msgspec.structs.replace(desk.settings, default_venue="main"))
+            desk.adopt(msgspec.structs.replace(trading.settings, default_venue="main"))
         else:
             trading.files.portfolio({"trend": 1.0}, exchanges={"trend": "main"})
         trading.want(trend=1.0)
@@ -149,7 +149,7 @@ def test_strategies_on_paper_and_real_ones_are_each_sized_by_their_own_money(fil
         decided = {key.venue: decision.account_value for key, decision in trading.journal.targets.items()}
         assert decided == {"main": Decimal(1_000), "paper": Decimal(10_000)}
         assert trading.desk.capital_view().account_value == Decimal(1_000)
-        assert trading.desk.gross_notional("main") == Decimal(500)
+        assert trading.desk.exposure("main", None).gross_notional == Decimal(500)
 
     trade(
         files,

@@ -8,8 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from portfoliod.model import Intent, Side
-from portfoliod.reconciler import Standing
+from portfoliod.model import Intent, Side, Standing
 from portfoliod.venues import Filled, OrderReport, PositionMoved, Positions
 from tests.harness.workspace import Files
 from tests.tasks.scripted_venue import BTC, ScriptedVenue, Trading, fill_of, trade, until

@@ -9,8 +9,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from portfoliod.errors import OrderRefused, OrderUnknown, VenuePaused, VenueStopped
-from portfoliod.model import Intent, Key
-from portfoliod.reconciler import Standing
+from portfoliod.model import Intent, Key, Standing
 from portfoliod.reconciler.accounts import Accounts
 from portfoliod.switches import HaltSwitch
 from portfoliod.venues import Liquidated, OrderReport

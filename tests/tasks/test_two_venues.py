@@ -9,8 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from portfoliod.errors import KeysRefused, VenueUnreachable
-from portfoliod.model import Key
-from portfoliod.reconciler import Standing
+from portfoliod.model import Key, Standing
 from portfoliod.venues import PositionMoved
 from tests.harness.workspace import Files
 from tests.tasks.scripted_venue import BTC, ETH, ScriptedVenue, Trading, trade, until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 
@@ -13,19 +13,22 @@ import msgspec
 from portfoliod.capital import paper_venues
 from portfoliod.errors import UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
-from portfoliod.journal import Journal
-from portfoliod.model import ZERO, Decision, Key, MarketRules, PortfolioConfig, Side
-from portfoliod.planning import FLATTENED, Leg, plan
+from portfoliod.journal import CONFIRMED, Journal
+from portfoliod.model import ZERO, Book, Decision, Key, MarketRules, PortfolioConfig, Side
+from portfoliod.planning import FLATTENED
 from portfoliod.reconciler.capital import why_doubted
 from portfoliod.reconciler.connection import Connection, resolve
-from portfoliod.risk import Circumstances, Refusal, check
+from portfoliod.reconciler.order_rate import MINUTE
 from portfoliod.service import open_connections
-from portfoliod.settings import Settings, drivers, limits, thresholds
+from portfoliod.settings import Settings, drivers, policy_of
 from portfoliod.status import plain
+from portfoliod.step import Access, Exposure, Facts, Price, Reading, Recheck, actions, decide_step
 from portfoliod.switches import HaltSwitch
 from portfoliod.targets import Wanted, changed, decide, gross_notional, stale_contributors, wanted
-from portfoliod.venues import Positions
 from portfoliod.workspace import Workspace
+
+MOST_PARTS = 50
+"""Orders of one market that are listed: of a split one more may follow."""
 
 
 class PlannedOrder(msgspec.Struct, frozen=True):
@@ -92,7 +95,7 @@ async def _connect(connection: Connection) -> None:
 
 
 class _Rehearsal:
-    """The reconciler's questions, asked of the same pure functions, with nothing done about the answers."""
+    """Asks what the daemon asks, and only takes note of what it would do."""
 
     def __init__(
         self,
@@ -102,162 +105,221 @@ class _Rehearsal:
         journal: Journal | None,
         connections: dict[str, Connection],
     ) -> None:
-        self._settings = settings
+        self._policy = policy_of(settings)
         self._intake = intake
         self._journal = journal
         self._connections = connections
-        self._paper = paper_venues(drivers(settings))
-        halt = HaltSwitch(workspace).read()
-        self._halted = "" if halt is None else halt.reason
-        self._flattening = halt is not None and halt.flatten
+        self._drivers = drivers(settings)
+        self._paper = paper_venues(self._drivers)
+        self._halt = HaltSwitch(workspace).read()
+        self._snapshots: dict[str, Mapping[str, Decimal]] = {}
+        self._sent = 0 if journal is None else len(journal.sent_since(time.time() - MINUTE))
         self._orders: list[PlannedOrder] = []
         self._skipped: list[Skipped] = []
+        self._notes: list[str] = []
         self._turnover = ZERO
 
     async def preview(self) -> Preview:
-        decisions, notes = await self._decisions()
-        snapshots = {
-            name: await connection.venue.positions(time.monotonic()) for name, connection in self._connections.items()
-        }
-        gross = gross_notional(decisions)
-        for decision in decisions:
-            if decision.key.venue not in self._connections:
-                self._skip(decision.key, decision.quantity, "no such venue in portfoliod.toml")
-                continue
-            try:
-                await self._rehearse(decision, snapshots[decision.key.venue], gross)
-            except (UnknownSymbol, VenueUnreachable) as error:
-                self._skip(decision.key, decision.quantity, f"{error.what}: {error.found}")
+        decisions = await self._decisions()
+        for decision in sorted(decisions, key=lambda decision: decision.key):
+            await self._rehearse(decision, decisions)
         self._orders.sort(key=lambda order: (not order.reduce_only, order.venue, order.symbol))
-        notes += [f"{problem.where}: {problem.what}; {problem.kept}" for problem in self._intake.problems.values()]
-        return Preview(1, self._orders, self._skipped, round(float(self._turnover), 6), notes)
+        self._notes += [f"{one.where}: {one.what}; {one.kept}" for one in self._intake.problems.values()]
+        return Preview(1, self._orders, self._skipped, round(float(self._turnover), 6), self._notes)
 
-    async def _decisions(self) -> tuple[list[Decision], list[str]]:
-        portfolio = self._intake.portfolio
-        in_force = {} if self._journal is None else self._journal.targets
+    async def _decisions(self) -> list[Decision]:
+        """Return the targets that would be in force."""
+        portfolio, in_force = self._intake.portfolio, {} if self._journal is None else self._journal.targets
         if portfolio is None:
-            return [*in_force.values()], [
-                "config/portfolio_config.json: there are no weights yet; run: portfoliod optimize"
-            ]
-        wants, refused = wanted(
-            self._intake.states, portfolio, in_force, partial(resolve, self._connections), self._settings.default_venue
-        )
-        notes = [f"{refusal.strategy}: {refusal.error.what}: {refusal.error.found}" for refusal in refused]
-        by_equity = self._settings.capital == "equity"
-        sized: dict[bool, tuple[Decimal | None, str]] = {}
-        """By whether it is on paper: what targets are sized by, or why that is not known."""
+            self._note("config/portfolio_config.json: there are no weights yet; run: portfoliod optimize")
+            return [*in_force.values()]
+        resolver = partial(resolve, self._connections)
+        wants, refused = wanted(self._intake.states, portfolio, in_force, resolver, self._policy.default_venue)
+        for refusal in refused:
+            self._note(f"{refusal.strategy}: {refusal.error.what}: {refusal.error.found}")
         decisions = []
+        sized: dict[bool, Decimal | None] = {}
         for key, want in wants.items():
-            last = in_force.get(key)
-            paper = key.venue in self._paper
-            if not changed(want, last, None if by_equity else portfolio.account_value):
-                decisions += [] if last is None else [last]
-                continue
-            if paper not in sized:
-                sized[paper] = await self._sized_by(portfolio, paper=paper)
-            account_value, missing = sized[paper]
-            if account_value is None:
-                note = f"nothing is sized anew: {missing}"
-                notes += [note] if note not in notes else []
-                decisions += [] if last is None else [last]
-            elif key.venue in self._connections:
-                decisions.append(await self._decided_now(want, account_value))
-        return decisions, notes
+            last, paper = in_force.get(key), key.venue in self._paper
+            decision = last
+            if changed(want, last, None if self._policy.by_equity else portfolio.account_value):
+                if paper not in sized:
+                    sized[paper] = await self._account_value(portfolio, paper=paper)
+                decision = await self._decided_now(want, sized[paper], last)
+            decisions += [] if decision is None else [decision]
+        return decisions
 
-    async def _sized_by(self, portfolio: PortfolioConfig, *, paper: bool) -> tuple[Decimal | None, str]:
-        if self._settings.capital == "file":
-            return portfolio.account_value, "account_value is missing"
-        usage = self._intake.usage(self._settings.default_venue, drivers(self._settings))
-        return await self._equity(sorted(usage.sizing(paper=paper) & self._connections.keys()))
+    async def _account_value(self, portfolio: PortfolioConfig, *, paper: bool) -> Decimal | None:
+        """Return what targets are sized by; None, and note why, where that is not known."""
+        if not self._policy.by_equity:
+            if portfolio.account_value is None:
+                self._note("nothing is sized anew: account_value is missing")
+            return portfolio.account_value
+        usage = self._intake.usage(self._policy.default_venue, self._drivers)
+        venues = sorted(usage.sizing(paper=paper) & self._connections.keys())
+        equities = {name: await self._equity(name) for name in venues}
+        return usage.view(venues, equities, by_equity=True).account_value
 
-    async def _equity(self, venues: Sequence[str]) -> tuple[Decimal | None, str]:
-        """Return what venues are worth together; None, and why, where that is not known or not believed."""
-        total = ZERO
-        for name in venues:
+    async def _equity(self, name: str) -> Decimal | None:
+        """Return a venue's equity; None, and note why, where it is not known or not believed."""
+        try:
             equity = await self._connections[name].venue.equity()
-            if equity is None:
-                return None, f"the equity of {name} is not known"
-            worth = None if self._journal is None else self._journal.worths.get(name)
-            doubt = "" if worth is None else why_doubted(worth, equity)
-            if doubt:
-                return None, f"the equity of {name} {doubt}"
-            total += equity
-        return total, ""
+        except VenueUnreachable as error:
+            self._note(f"nothing is sized anew: the equity of {name}: {error.what}")
+            return None
+        doubt = "" if equity is not None else "is not known"
+        if self._journal is not None and equity is not None:
+            confirmed, worth = float(self._journal.meta(CONFIRMED) or 0), self._journal.worths.get(name)
+            doubt = why_doubted(worth, equity, time.time(), confirmed, self._policy.resync_seconds)
+        if doubt:
+            self._note(f"nothing is sized anew: the equity of {name} {doubt}")
+        return None if doubt else equity
 
-    async def _decided_now(self, want: Wanted, account_value: Decimal) -> Decision:
-        venue = self._connections[want.key.venue].venue
-        price = await venue.price(want.key.symbol)
-        decision, _ = decide(
-            want,
-            number=0,
-            at=time.time(),
-            account_value=account_value,
-            price=price.value,
-            rules=venue.rules(want.key.symbol),
-        )
+    async def _decided_now(self, want: Wanted, account_value: Decimal | None, last: Decision | None) -> Decision | None:
+        """Return the decision that would be made; the last one, and note why, where that cannot be done."""
+        connection = self._connections.get(want.key.venue)
+        if connection is None:
+            self._skip(want.key, ZERO if last is None else last.quantity, "no such venue in portfoliod.toml")
+            return None
+        if account_value is None:
+            return last
+        try:
+            price = await connection.fresh_price(want.key.symbol, self._policy.oldest_price)
+            rules = connection.venue.rules(want.key.symbol)
+        except (UnknownSymbol, VenueUnreachable) as error:
+            self._note(f"{want.key}: no new target: {error.what}")
+            return last
+        at = time.time()
+        decision, _ = decide(want, number=0, at=at, account_value=account_value, price=price, rules=rules)
         return decision
 
-    async def _rehearse(self, decision: Decision, snapshot: Positions, gross: Decimal) -> None:
+    async def _rehearse(self, decision: Decision, decisions: Sequence[Decision]) -> None:
+        """Do in the mind what a worker would do until its market is at its target."""
         key = decision.key
-        venue = self._connections[key.venue].venue
-        rules = venue.rules(key.symbol)
-        position = self._position(key, snapshot)
-        price = (await venue.price(key.symbol)).value
-        target = ZERO if self._flattening else decision.quantity
-        planned = plan(target, position, price, rules, thresholds(self._settings))
-        blocked = self._blocked(key, position, rules)
-        if blocked and planned.difference != 0:
-            self._skip(key, planned.difference, blocked)
+        connection = self._connections.get(key.venue)
+        if connection is None:
+            self._skip(key, decision.quantity, "no such venue in portfoliod.toml")
             return
-        if not planned.legs and planned.difference != 0:
-            self._skip(key, planned.difference, planned.reason)
-        if self._flattening and decision.quantity != 0:
-            self._skip(key, decision.quantity - position, FLATTENED)
-        for leg in planned.legs:
-            now = Circumstances(
-                position=position,
-                price=price,
-                account_value=decision.account_value,
-                gross_notional=gross,
-                orders_last_minute=0,
-                halted=self._halted,
-                stale=stale_contributors(
-                    decision, self._intake.states, self._settings.risk.state_max_age_seconds, time.time()
-                ),
-            )
-            checked = check(leg, rules, now, limits(self._settings))
-            if isinstance(checked, Refusal):
-                self._skip(key, leg.signed, checked.reason)
-            else:
-                self._order(key, leg, abs(rules.notional(leg.quantity, price)), decision.account_value)
-            position += leg.signed
+        facts = self._facts(decision, connection)
+        for _ in range(MOST_PARTS):
+            action = decide_step(facts)
+            while not isinstance(action, (actions.Send, actions.Wait, actions.Done)):
+                fresh = await self._learned(facts, action, connection, decisions)
+                if isinstance(fresh, str):
+                    self._skip(key, decision.quantity - facts.expected, fresh)
+                    return
+                facts = fresh
+                action = decide_step(facts)
+            if not isinstance(action, actions.Send):
+                self._ended(key, decision, action)
+                return
+            facts = self._sent_in_mind(facts, action, decision)
+        self._skip(
+            key, decision.quantity - facts.expected, f"more parts of the same order follow the {MOST_PARTS} listed"
+        )
 
-    def _position(self, key: Key, snapshot: Positions) -> Decimal:
-        if self._settings.reconciler.position_source == "ledger":
-            book = None if self._journal is None else self._journal.books.get(key)
-            return ZERO if book is None else book.expected
-        return snapshot.quantities.get(key.symbol, ZERO)
+    def _facts(self, decision: Decision, connection: Connection) -> Facts:
+        journal, key = self._journal, decision.key
+        return Facts(
+            policy=self._policy,
+            access=Access(pause=connection.pause()),
+            halt=self._halt,
+            rules=_listed(connection, key.symbol),
+            book=None if journal is None else journal.books.get(key),
+            lock=None if journal is None else journal.locks.get(key),
+            decision=decision,
+            pending=() if journal is None else tuple(journal.unresolved(key)),
+            in_parts=journal is not None and 0 < decision.number == journal.in_parts.get(key),
+        )
 
-    def _blocked(self, key: Key, position: Decimal, rules: MarketRules) -> str:
-        if self._journal is None:
-            return ""
-        if key in self._journal.locks:
-            return f"locked: {self._journal.locks[key].reason}"
-        if self._journal.unresolved(key):
-            return "an order is not resolved yet"
-        book = self._journal.books.get(key)
-        drifted = book is not None and abs(position - book.expected) >= rules.step
-        if drifted and self._settings.reconciler.on_drift == "lock":
-            return "the position drifted: our fills do not explain it"
-        return ""
+    async def _learned(
+        self, facts: Facts, action: actions.Action, connection: Connection, decisions: Sequence[Decision]
+    ) -> Facts | str:
+        """Return the facts after an action that sends nothing, or why it ends here."""
+        decision = facts.decision
+        assert decision is not None  # noqa: S101 - a rehearsal is of a decision
+        key = decision.key
+        match action:
+            case actions.Cancel() | actions.Resolve():
+                return "an order is not resolved yet"
+            case actions.LockMarket():
+                return "the position drifted: our fills do not explain it"
+            case actions.ReadPosition():
+                try:
+                    quantity = await self._position(key)
+                except VenueUnreachable as error:
+                    return f"{error.what}: {error.found}"
+                return msgspec.structs.replace(facts, snapshot=Reading(quantity, confirmed=True))
+            case actions.ReadPrice():
+                return msgspec.structs.replace(facts, price=await self._price(connection, key.symbol))
+            case actions.MeasureExposure():
+                same = [one for one in decisions if (one.key.venue in self._paper) is (key.venue in self._paper)]
+                stale = stale_contributors(decision, self._intake.states, self._policy.oldest_state, time.time())
+                return msgspec.structs.replace(facts, exposure=Exposure(gross_notional(same), self._sent, stale))
+            case actions.RecheckFinished():
+                return msgspec.structs.replace(facts, recheck=Recheck())
+            case actions.TakeOver() | actions.Adopt():
+                return msgspec.structs.replace(facts, book=Book(key, action.quantity, action.quantity))
+            case actions.Unlock():
+                return msgspec.structs.replace(facts, lock=None)
+            case actions.AwaitReductions() | _:
+                return msgspec.structs.replace(facts, others_reduce=False)
+
+    def _sent_in_mind(self, facts: Facts, send: actions.Send, decision: Decision) -> Facts:
+        """Take note of an order, and return the facts after it filled."""
+        assert facts.rules is not None  # noqa: S101 - an order has a market
+        assert facts.book is not None  # noqa: S101 - and a position
+        price = decision.price if facts.price is None or facts.price.value is None else facts.price.value
+        self._order(decision, send, abs(facts.rules.notional(send.leg.quantity, price)))
+        self._sent += 1
+        moved, read = send.leg.signed, facts.snapshot
+        return msgspec.structs.replace(
+            facts,
+            book=msgspec.structs.replace(facts.book, expected=facts.book.expected + moved),
+            snapshot=None if read is None else Reading(read.quantity + moved, confirmed=True),
+            exposure=None,
+            in_parts=facts.in_parts or send.part,
+        )
+
+    async def _position(self, key: Key) -> Decimal:
+        if key.venue not in self._snapshots:
+            snapshot = await self._connections[key.venue].venue.positions(time.monotonic())
+            self._snapshots[key.venue] = snapshot.quantities
+        return self._snapshots[key.venue].get(key.symbol, ZERO)
+
+    async def _price(self, connection: Connection, symbol: str) -> Price:
+        try:
+            return Price(await connection.fresh_price(symbol, self._policy.oldest_price))
+        except VenueUnreachable:
+            return Price(None)
+
+    def _ended(self, key: Key, decision: Decision, action: actions.Wait | actions.Done) -> None:
+        """Take note of why nothing more would be sent."""
+        if isinstance(action, actions.Wait) and action.legs:
+            self._skip(key, action.legs[0].signed, action.reason)
+        elif isinstance(action, actions.Wait) or action.difference != 0:
+            self._skip(key, action.difference, action.reason)
+        elif action.flattened:
+            self._skip(key, decision.quantity, FLATTENED)
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
 
     def _skip(self, key: Key, difference: Decimal, reason: str) -> None:
         self._skipped.append(Skipped(key.venue, key.symbol, plain(difference), reason))
 
-    def _order(self, key: Key, leg: Leg, notional: Decimal, account_value: Decimal) -> None:
-        self._turnover += notional / account_value
+    def _order(self, decision: Decision, send: actions.Send, notional: Decimal) -> None:
+        key, leg = decision.key, send.leg
+        self._turnover += notional / decision.account_value
+        quantity = plain(leg.quantity)
         self._orders.append(
-            PlannedOrder(
-                key.venue, key.symbol, leg.side, plain(leg.quantity), f"{notional:.2f}", leg.reduce_only, leg.reason
-            )
+            PlannedOrder(key.venue, key.symbol, leg.side, quantity, f"{notional:.2f}", leg.reduce_only, leg.reason)
         )
+
+
+def _listed(connection: Connection, symbol: str) -> MarketRules | None:
+    try:
+        return connection.venue.rules(symbol)
+    except UnknownSymbol:
+        return None

@@ -15,8 +15,7 @@ from rich.text import Text
 from portfoliod.commands.check import Findings
 from portfoliod.commands.optimize import OptimizeResult, Volatility
 from portfoliod.commands.plan import Preview
-from portfoliod.model import Problem
-from portfoliod.reconciler import Standing
+from portfoliod.model import Problem, Standing
 from portfoliod.status import Status, sentence
 
 Result = TypeVar("Result", bound=msgspec.Struct)

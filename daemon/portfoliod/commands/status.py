@@ -6,13 +6,14 @@ from contextlib import suppress
 
 import msgspec
 
+from portfoliod.capital import drawdown
 from portfoliod.host import holder
 from portfoliod.intake import Intake
 from portfoliod.journal import Journal
-from portfoliod.model import Key
-from portfoliod.reconciler import Standing
+from portfoliod.model import Key, Standing
+from portfoliod.reconciler import EngineSnapshot, MarketSnapshot, VenueSnapshot
 from portfoliod.settings import Settings, drivers
-from portfoliod.status import MarketStatus, Status, VenueStatus, describe, market
+from portfoliod.status import Status, describe
 from portfoliod.switches import HaltSwitch
 from portfoliod.workspace import Workspace
 
@@ -37,36 +38,33 @@ def current_status(workspace: Workspace, settings: Settings) -> Status:
     journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
     intake = Intake(workspace, journal, settings.risk.max_position)
     intake.read_all()
-    halt = HaltSwitch(workspace).read()
+    return describe(intake, _at_rest(workspace, settings, intake, journal), state="down", mode=settings.mode)
+
+
+def _at_rest(workspace: Workspace, settings: Settings, intake: Intake, journal: Journal | None) -> EngineSnapshot:
+    """Return the engine as it was left."""
     usage = intake.usage(settings.default_venue, drivers(settings))
     worths = {} if journal is None else {name: worth.equity for name, worth in journal.worths.items()}
-    closed = {
-        name: VenueStatus(driver, connected=False, equity=None, position_mode=None, problem=None)
-        for name, driver in drivers(settings).items()
-        if name in usage.opened(drivers(settings))
-    }
-    markets = [] if journal is None else [_market_at_rest(key, journal) for key in sorted(journal.targets)]
-    return describe(
-        intake,
-        account_value=usage.view(usage.shown(), worths, by_equity=settings.capital == "equity").account_value,
-        state="down",
-        mode=settings.mode,
-        halt_reason=None if halt is None else halt.reason,
-        venues=closed,
-        markets=markets,
-        problems=list(intake.problems.values()),
+    capital = usage.view(usage.shown(), worths, by_equity=settings.capital == "equity")
+    mark, opened = None if journal is None else journal.high_water, usage.opened(drivers(settings))
+    return EngineSnapshot(
+        halt=HaltSwitch(workspace).read(),
+        capital=capital,
+        high_water=None if mark is None else mark.equity,
+        drawdown=drawdown(capital, mark),
+        markets=() if journal is None else tuple(_market_at_rest(key, journal) for key in sorted(journal.targets)),
+        venues={name: VenueSnapshot(driver) for name, driver in drivers(settings).items() if name in opened},
     )
 
 
-def _market_at_rest(key: Key, journal: Journal) -> MarketStatus:
+def _market_at_rest(key: Key, journal: Journal) -> MarketSnapshot:
     book, lock = journal.books.get(key), journal.locks.get(key)
-    return market(
+    return MarketSnapshot(
         key,
-        journal,
-        target=None,
+        journal.targets[key],
+        rules=None,
         position=None if book is None else book.expected,
         price=None,
         standing=Standing.UNKNOWN if lock is None else Standing.LOCKED,
         reason="down; position by the journal" if lock is None else lock.reason,
-        flat=book is not None and book.expected == 0,
     )

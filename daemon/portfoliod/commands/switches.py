@@ -12,11 +12,10 @@ from portfoliod.errors import PortfoliodError
 from portfoliod.host import holder
 from portfoliod.journal import CONFIRMED, HIGH_WATER, Retirement, Store, change
 from portfoliod.logs import start_log
-from portfoliod.model import Key
-from portfoliod.reconciler import Standing
+from portfoliod.model import HaltCause, Key, Standing
 from portfoliod.service import Service, exit_code_of
 from portfoliod.settings import Settings
-from portfoliod.switches import HaltCause, HaltSwitch
+from portfoliod.switches import HaltSwitch
 from portfoliod.workspace import STRATEGY_NAME, Workspace, signature
 
 FLATTEN_SECONDS = 60.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TypeVar
 
 import msgspec
@@ -12,49 +13,31 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from portfoliod.logs import lost
-from portfoliod.reconciler import Reconciler, Standing
+from portfoliod.model import History, Standing
+from portfoliod.reconciler import EngineSnapshot
 from portfoliod.status import Status
 
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """One moment: the status, and what it does not hold."""
+    """One moment: the status, the engine behind it, and what neither holds."""
 
     status: Status
-    looks: Mapping[str, int]
-    """By venue, since the start."""
-    positions_age: Mapping[str, float]
-    """By venue: seconds since its positions were read."""
+    engine: EngineSnapshot
+    at: float
+    """On the monotonic clock."""
     stats_age: Mapping[str, float]
     """By strategy: seconds since the end of the last day of its returns."""
-    high_water: float | None
-    drawdown: float | None
     log_lost: int
 
 
-def figures(status: Status, reconciler: Reconciler) -> Figures:
-    """Return the figures of a running daemon, now; on the event loop, which changes what they are read from."""
-    desk, now = reconciler.desk, time.monotonic()
-    looks = dict.fromkeys(desk.connections, 0)
-    for key, worker in reconciler.workers.items():
-        looks[key.venue] += worker.looks
-    read = {name: connection.positions_at for name, connection in desk.connections.items()}
+def figures(status: Status, engine: EngineSnapshot, histories: Mapping[str, History]) -> Figures:
+    """Return the figures of a running daemon, now."""
     today = datetime.now(UTC)
-    last_days = {name: history.days[-1] for name, history in desk.intake.histories.items() if history.days}
-    high, capital = desk.journal.high_water, desk.capital_view()
-    drawdown = None
-    if high is not None and high.equity > 0 and high.venues == capital.venues and capital.equity is not None:
-        drawdown = max(0.0, float(1 - capital.equity / high.equity))
-    return Figures(
-        status,
-        looks,
-        {name: now - at for name, at in read.items() if at is not None},
-        {name: (today - _end_of(day)).total_seconds() for name, day in last_days.items()},
-        None if high is None else float(high.equity),
-        drawdown,
-        lost(),
-    )
+    last_days = {name: history.days[-1] for name, history in histories.items() if history.days}
+    ages = {name: (today - _end_of(day)).total_seconds() for name, day in last_days.items()}
+    return Figures(status, engine, time.monotonic(), ages, lost())
 
 
 def families(now: Figures) -> Iterator[Metric]:
@@ -74,8 +57,8 @@ def _daemon(now: Figures) -> Iterator[Metric]:
     yield _gauge("portfoliod_problems", "What asks for a person", len(status.problems))
     yield _gauge("portfoliod_account_value", "What targets are sized with", status.account_value)
     yield _gauge("portfoliod_leverage", "The factor that scales the whole", status.leverage)
-    yield _gauge("portfoliod_high_water_equity", "What a drawdown is measured from", now.high_water)
-    yield _gauge("portfoliod_drawdown_ratio", "Of the venues' equity from its high", now.drawdown)
+    yield _gauge("portfoliod_high_water_equity", "What a drawdown is measured from", _float(now.engine.high_water))
+    yield _gauge("portfoliod_drawdown_ratio", "Of the venues' equity from its high", _float(now.engine.drawdown))
     yield _count("portfoliod_log_lost", "Entries that journald did not take", now.log_lost)
 
 
@@ -99,11 +82,12 @@ def _venues(now: Figures) -> Iterator[Metric]:
     yield _gauges("portfoliod_venue_connected", "Whether it answers", ("venue",), connected)
     equities = {(name,): None if row.equity is None else float(row.equity) for name, row in rows.items()}
     yield _gauges("portfoliod_equity", "What the account is worth", ("venue",), equities)
-    ages = {(name,): age for name, age in now.positions_age.items()}
+    read = {name: venue.positions_at for name, venue in now.engine.venues.items()}
+    ages = {(name,): now.at - at for name, at in read.items() if at is not None}
     yield _gauges("portfoliod_positions_age_seconds", "Since the positions were read", ("venue",), ages)
     looks = CounterMetricFamily("portfoliod_looks", "Looks at markets", labels=("venue",))
-    for name, number in now.looks.items():
-        looks.add_metric((name,), number)
+    for name, venue in now.engine.venues.items():
+        looks.add_metric((name,), venue.looks)
     yield looks
 
 
@@ -133,6 +117,10 @@ def _gauges(
         if value is not None:
             family.add_metric(key, value)
     return family
+
+
+def _float(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _count(name: str, words: str, value: int) -> Metric:

@@ -1,6 +1,7 @@
 """Targets in, orders out: level-triggered, one worker a key."""
 
-from portfoliod.reconciler.look import Look, Standing
+from portfoliod.reconciler.look import Look
 from portfoliod.reconciler.reconciler import Reconciler
+from portfoliod.reconciler.snapshot import EngineSnapshot, MarketSnapshot, VenueSnapshot
 
-__all__ = ["Look", "Reconciler", "Standing"]
+__all__ = ["EngineSnapshot", "Look", "MarketSnapshot", "Reconciler", "VenueSnapshot"]

@@ -49,7 +49,7 @@ class Accounts:
             return
         doubted = connection.doubt is not None
         try:
-            await self._desk.capital.read(connection)
+            await self._desk.capital.read(connection, self._desk.policy)
         except VenueError as error:
             self._desk.venue_failed(connection, error)
         except JournalFailed as error:

@@ -15,6 +15,7 @@ import structlog
 
 from portfoliod.journal import CONFIRMED, Journal
 from portfoliod.model import Problem, Worth
+from portfoliod.policy import Policy
 from portfoliod.reconciler.connection import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -31,15 +32,12 @@ class Capital:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self.sizes = False
-        """Whether positions are sized by it."""
-        self.resync_seconds = 60.0
         self._judging = asyncio.Lock()
         """Two who asked at once are answered one after the other: what the first finds out the second knows."""
         self._said: dict[str, Decimal] = {}
         """The figure of each venue that was called doubtful in this process."""
 
-    async def read(self, connection: Connection) -> Decimal | None:
+    async def read(self, connection: Connection, policy: Policy) -> Decimal | None:
         """Ask a venue for its equity, and return it where it is believed; None where it is not, or not known.
 
         Raises:
@@ -50,19 +48,20 @@ class Capital:
         if equity is None:
             return None
         async with self._judging:
-            return equity if await self._believes(connection, equity) else None
+            return equity if await self._believes(connection, equity, policy) else None
 
-    async def _believes(self, connection: Connection, equity: Decimal) -> bool:
+    async def _believes(self, connection: Connection, equity: Decimal, policy: Policy) -> bool:
         venue, now = connection.venue.name, time.time()
         worth = self._journal.worths.get(venue)
         if worth is None:
             await self._journal.believe(venue, now, equity)
             return True
-        doubt = why_doubted(worth, equity)
-        if doubt and not self._confirmed(worth, equity, now):
-            await self._doubted(connection, worth, equity, doubt)
+        confirmed = self._journal.meta(CONFIRMED)
+        doubt = why_doubted(worth, equity, now, float(confirmed or 0), policy.resync_seconds)
+        if doubt:
+            await self._doubted(connection, worth, equity, doubt, sizes=policy.by_equity)
             return False
-        if worth.doubted is not None or not 0 <= now - worth.at < A_RESYNC_LATER * self.resync_seconds:
+        if worth.doubted is not None or not 0 <= now - worth.at < A_RESYNC_LATER * policy.resync_seconds:
             await self._journal.believe(venue, now, equity)
         if worth.doubted is not None:
             connection.doubt = None
@@ -70,16 +69,7 @@ class Capital:
             log.info("equity.believed", venue=venue, equity=f"{equity:f}")
         return True
 
-    def _confirmed(self, worth: Worth, equity: Decimal, now: float) -> bool:
-        """Return whether the venue, or a person, stands by a figure that was doubted before."""
-        if worth.doubted is None or not _alike(worth.doubted, equity):
-            return False
-        confirmed = self._journal.meta(CONFIRMED)
-        if confirmed is not None and float(confirmed) >= worth.doubted_at:
-            return True
-        return equity > 0 and now - worth.doubted_at >= A_RESYNC_LATER * self.resync_seconds
-
-    async def _doubted(self, connection: Connection, worth: Worth, equity: Decimal, doubt: str) -> None:
+    async def _doubted(self, connection: Connection, worth: Worth, equity: Decimal, doubt: str, *, sizes: bool) -> None:
         """Note a figure that is not believed, and say so once."""
         venue = connection.venue.name
         if worth.doubted is None or not _alike(worth.doubted, equity):
@@ -89,7 +79,7 @@ class Capital:
         self._said[venue] = equity
         what = f"the equity {doubt}"
         fields = {"found": f"{equity:f}, after {worth.equity:f}", "mend": CONFIRM}
-        if not self.sizes:
+        if not sizes:
             log.warning("equity.doubted", venue=venue, reason=what, kept="account_value sizes the targets", **fields)
             return
         kept = "nothing is sized by it; the targets stay as they are"
@@ -97,8 +87,22 @@ class Capital:
         log.error("equity.doubted", venue=venue, reason=what, kept=kept, **fields)
 
 
-def why_doubted(worth: Worth, equity: Decimal) -> str:
-    """Return why a figure is not believed at once, or an empty string."""
+def why_doubted(worth: Worth | None, equity: Decimal, now: float, confirmed_at: float, resync_seconds: float) -> str:
+    """Return why a figure is not believed, or an empty string.
+
+    Args:
+        worth: what is believed, and doubted, of the venue.
+        equity: what it says now.
+        now: epoch seconds.
+        confirmed_at: when a person last stood by what the venues say, in epoch seconds.
+        resync_seconds: after about so long the same figure again confirms itself, unless it is not positive.
+    """
+    if worth is None:
+        return ""
+    if worth.doubted is not None and _alike(worth.doubted, equity):
+        later = now - worth.doubted_at >= A_RESYNC_LATER * resync_seconds
+        if confirmed_at >= worth.doubted_at or (equity > 0 and later):
+            return ""
     if equity <= 0 < worth.equity:
         return "is not positive"
     if not worth.traded and not _alike(worth.equity, equity):

@@ -28,8 +28,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 REMINDER_SECONDS = 3600.0
 LONGEST_PAUSE = 60.0
 """Between two attempts to connect."""
-GO_LIVE = 'set mode = "live" and start with: portfoliod run --live'
-"""What a person does about a venue that is only looked at."""
 
 
 class Connection:

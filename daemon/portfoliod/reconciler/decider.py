@@ -38,13 +38,14 @@ class Decider:
         portfolio = self.desk.intake.portfolio
         if portfolio is None:
             return []
+        policy = self.desk.policy
         connections, seen = self.desk.connections, self.desk.intake.cycles.number
         everything, refused = wanted(
             self.desk.intake.states,
             portfolio,
             self.desk.journal.targets,
             partial(resolve, connections),
-            self.desk.settings.default_venue,
+            policy.default_venue,
         )
         self._say_refused(
             {refusal.strategy: refusal.error for refusal in refused if isinstance(refusal.error, UnknownSymbol)}
@@ -52,7 +53,7 @@ class Decider:
         # A venue that does not exist has nobody of its own to say so.
         wants = {key: want for key, want in everything.items() if key.venue == venue or key.venue not in connections}
         await self._ascribe_anew(wants)
-        by_equity = self.desk.settings.capital == "equity"
+        by_equity = policy.by_equity
         account_value = None if by_equity else self._account_value(portfolio)
         due = self._due(wants, account_value) if by_equity or account_value is not None else []
         if due and by_equity:
@@ -121,7 +122,7 @@ class Decider:
         """Return the price to size a key by; to close it, the last one will do."""
         last = self.desk.journal.targets.get(want.key)
         try:
-            return await connection.fresh_price(want.key.symbol, self.desk.oldest_price)
+            return await connection.fresh_price(want.key.symbol, self.desk.policy.oldest_price)
         except VenueUnreachable:
             if want.exposure == 0 and last is not None:
                 return last.price
@@ -154,7 +155,7 @@ class Decider:
 
     async def _equity_of(self, connection: Connection) -> Decimal | None:
         try:
-            return await self.desk.capital.read(connection)
+            return await self.desk.capital.read(connection, self.desk.policy)
         except VenueError as error:
             self.desk.venue_failed(connection, error)
             return None

@@ -7,9 +7,8 @@ from decimal import Decimal
 
 import structlog
 
-from portfoliod.model import ZERO, HighWater
+from portfoliod.model import ZERO, HaltCause, HighWater
 from portfoliod.reconciler.desk import Desk
-from portfoliod.switches import HaltCause
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -59,7 +58,7 @@ class Drawdown:
 
     def _halt(self, total: Decimal, highest: Decimal) -> None:
         desk = self._desk
-        limit = Decimal(str(desk.settings.risk.max_drawdown))
+        limit = desk.policy.max_drawdown
         if limit > 0 and highest > 0 and total <= highest * (1 - limit):
             lost = (1 - total / highest) * 100
             reason = f"{HaltCause.DRAWDOWN}: equity {total:.2f} is {lost:.1f} % below its high {highest:.2f}"

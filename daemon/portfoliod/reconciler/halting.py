@@ -6,7 +6,8 @@ import structlog
 
 from portfoliod.errors import JournalFailed, KeysRefused
 from portfoliod.journal import Journal
-from portfoliod.switches import Halt, HaltCause, HaltSwitch
+from portfoliod.model import Halt, HaltCause
+from portfoliod.switches import HaltSwitch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

@@ -1,23 +1,13 @@
-"""What a look at a key comes to."""
+"""The result of reconciling one market."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
+
+from portfoliod.model import Standing
 
 NOW = 0.0
 """To look again at once."""
-
-
-class Standing(StrEnum):
-    """Where a key stands after a look."""
-
-    IN_STEP = "in_step"
-    WORKING = "working"
-    UNKNOWN = "unknown"
-    LOCKED = "locked"
-    REFUSED = "refused"
 
 
 class Look(msgspec.Struct, frozen=True):

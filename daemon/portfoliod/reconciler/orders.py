@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-import msgspec
 import structlog
 
 from portfoliod.errors import KeysRefused, OrderRefused, VenueStopped
@@ -17,19 +16,13 @@ from portfoliod.journal import Journal
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, Key
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
+from portfoliod.step.facts import Resolution
 from portfoliod.venues import OrderReport
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 DOUBTED = 20
 """Orders a key that ended unfilled, and are asked for once more where the position is not explained."""
-
-
-class Resolution(msgspec.Struct, frozen=True):
-    """How far an order is known to have come, and what keeps that from being final, where something special does."""
-
-    status: IntentStatus
-    doubt: str = ""
 
 
 class Orders:
@@ -65,7 +58,7 @@ class Orders:
             await self._journal.settle(intent, IntentStatus.CANCELLED, f"not sent: {reason}")
             log.warning("order.cancelled", **_named(intent), reason=reason)
             return None
-        self._desk.count_order()
+        self._desk.rate.count()
         log.info("order.sent", **_named(intent))
         try:
             report = await self._venue.place(intent)
@@ -91,22 +84,24 @@ class Orders:
         first = self._first_asked.setdefault(intent.client_id, time.monotonic())
         report = await self._venue.find(intent)
         if report is not None:
-            return Resolution(await self._record(intent, report, "order.resolved"))
+            return _found(intent, await self._record(intent, report, "order.resolved"))
         seen = intent.status is IntentStatus.WORKING
         if not self._venue.finds_orders:
             return await self._resolve_by_position(intent, seen=seen)
         if time.monotonic() - first < self._venue.absence_grace:
-            return Resolution(intent.status if seen else IntentStatus.UNKNOWN)
+            return _found(intent, intent.status if seen else IntentStatus.UNKNOWN)
         if seen:
-            return Resolution(intent.status, f"the venue took order {intent.client_id} and does not know it any more")
+            return _found(
+                intent, intent.status, f"the venue took order {intent.client_id} and does not know it any more"
+            )
         await self._conclude(intent, IntentStatus.CANCELLED, "the venue never got it")
-        return Resolution(IntentStatus.CANCELLED)
+        return _found(intent, IntentStatus.CANCELLED)
 
-    async def ask_for_the_dead(self, key: Key) -> bool:
+    async def ask_for_the_dead(self, key: Key) -> tuple[bool, bool]:
         """Ask once more for a key's orders that ended unfilled, until one filled after all, and journal its fills.
 
         Returns:
-            Whether the venue told each fill that it counts.
+            Whether the venue told each fill that it counts, and whether there were new ones.
 
         Raises:
             VenueUnreachable: it is not known.
@@ -121,8 +116,8 @@ class Orders:
                 log_fill(fill, intent.cycle)
             all_told = all_told and await self._journal.filled(intent) >= report.filled
             if new:
-                break
-        return all_told
+                return all_told, True
+        return all_told, False
 
     async def _resolve_by_position(self, intent: Intent, *, seen: bool) -> Resolution:
         """Let the position say what became of an order that the venue cannot look up.
@@ -132,18 +127,18 @@ class Orders:
             seen: whether the venue said once that it has the order: then its absence from the position is no proof.
         """
         still = IntentStatus.WORKING if seen else IntentStatus.UNKNOWN
-        if self._desk.settings.reconciler.position_source == "ledger" or intent.key not in self._journal.books:
-            return Resolution(still, f"nothing shows what became of order {intent.client_id}")
+        if self._desk.policy.ledger or intent.key not in self._journal.books:
+            return _found(intent, still, f"nothing shows what became of order {intent.client_id}")
         snapshot = await self._venue.positions(time.monotonic())
         filled_before = await self._journal.filled(intent)
         left = intent.quantity - filled_before
         if left <= 0:
             await self._conclude(intent, IntentStatus.DONE, "its fills are all known")
-            return Resolution(IntentStatus.DONE)
+            return _found(intent, IntentStatus.DONE)
         away = snapshot.quantities.get(intent.key.symbol, ZERO) - self._journal.books[intent.key].expected
         moved = away * intent.side.sign
         if not self._at_rest(intent, filled_before + moved):
-            return Resolution(still)
+            return _found(intent, still)
         step = self._venue.rules(intent.key.symbol).step
         if abs(moved - left) < step:
             status, filled, outcome = IntentStatus.DONE, left, "the position shows that it filled"
@@ -152,12 +147,14 @@ class Orders:
         elif 0 < moved < left and not seen:
             status, filled, outcome = IntentStatus.CANCELLED, moved, "the position shows that a part of it filled"
         else:
-            return Resolution(
-                still, f"order {intent.client_id} does not explain the position: it moved by {away.normalize():f}"
+            return _found(
+                intent,
+                still,
+                f"order {intent.client_id} does not explain the position: it moved by {away.normalize():f}",
             )
         fills = [await self._seen_in_position(intent, filled)] if filled > 0 else []
         await self._conclude(intent, status, outcome, fills)
-        return Resolution(status)
+        return _found(intent, status)
 
     def _at_rest(self, intent: Intent, progress: Decimal) -> bool:
         """Return whether an order did not move for so long that it moves no more, and no fill of it is on its way."""
@@ -208,6 +205,10 @@ class Orders:
         for fill in await self._journal.settle(intent, status, str(report.status), report.fills):
             log_fill(fill, intent.cycle)
         return status
+
+
+def _found(intent: Intent, status: IntentStatus, doubt: str = "") -> Resolution:
+    return Resolution(intent.client_id, status, ZERO, doubt)
 
 
 def log_fill(fill: Fill, cycle: str) -> None:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 
 import structlog
 
+from portfoliod.capital import drawdown
 from portfoliod.errors import JournalFailed, SettingsError, VenueError
 from portfoliod.mailbox import Mailbox
-from portfoliod.model import Decision, Fill, Key
+from portfoliod.model import Decision, Fill, HaltCause, Key, Standing
 from portfoliod.reconciler.accounts import Accounts
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.decider import Decider
 from portfoliod.reconciler.desk import Desk
-from portfoliod.reconciler.look import Look, Standing
+from portfoliod.reconciler.look import Look
 from portfoliod.reconciler.orders import Orders, log_fill
+from portfoliod.reconciler.snapshot import EngineSnapshot, VenueSnapshot
 from portfoliod.reconciler.worker import Worker
-from portfoliod.switches import HaltCause
 from portfoliod.venues import Filled, Liquidated, PositionMoved, VenueEvent
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -174,6 +176,35 @@ class Reconciler:
         self.desk.halt.trip(f"liquidation of {key}: {what}", HaltCause.LIQUIDATION)
         self._moved(key)
 
+    def snapshot(self) -> EngineSnapshot:
+        """Return the engine at this moment."""
+        desk, looks = self.desk, Counter[str]()
+        for key, worker in self.workers.items():
+            looks[key.venue] += worker.looks
+        venues = {
+            name: VenueSnapshot(
+                driver=connection.driver,
+                connected=connection.connected,
+                equity=connection.equity,
+                position_mode=connection.venue.position_mode if connection.known else None,
+                problems=tuple(connection.problems),
+                prices=connection.venue.describe() if connection.known else None,
+                looks=looks[name],
+                positions_at=connection.positions_at,
+            )
+            for name, connection in desk.connections.items()
+            if name in desk.opened
+        }
+        capital, mark = desk.capital_view(), desk.journal.high_water
+        return EngineSnapshot(
+            halt=desk.halt.now(),
+            capital=capital,
+            high_water=None if mark is None else mark.equity,
+            drawdown=drawdown(capital, mark),
+            markets=tuple(worker.snapshot() for _, worker in sorted(self.workers.items())),
+            venues=venues,
+        )
+
     def worker(self, key: Key) -> Worker:
         """Return the worker of a key, started where the reconciler runs."""
         if key not in self.workers:
@@ -196,16 +227,18 @@ class Reconciler:
         except JournalFailed as error:
             self.desk.halt.journal_failed(error)
             return
+        except Exception:
+            # A mistake about one venue's targets must not end the others; the next change or resync tries again.
+            log.exception("decisions.failed", venue=venue, kept="targets stay as they are")
+            return
         for decision in decisions:
             if _shrinks(decision, in_force.get(decision.key)):
-                self.desk.announce_reduction(decision.key)
+                self.desk.reductions.announce(decision.key)
         for worker in self.workers.values():
             if worker.refused_by in SHARED_LIMITS:
                 worker.wake()
         for decision in decisions:
-            worker = self.worker(decision.key)
-            worker.decided_anew()
-            worker.wake()
+            self.worker(decision.key).decided_anew(decision.price)
         if known:
             self._decided_on.add(venue)
 
@@ -246,7 +279,7 @@ class Reconciler:
 
     async def _resync_forever(self) -> None:
         while True:
-            seconds = self.desk.settings.reconciler.resync_seconds
+            seconds = self.desk.policy.resync_seconds
             self._resync_due = time.monotonic() + seconds
             await asyncio.sleep(seconds)
             self.note_switches()

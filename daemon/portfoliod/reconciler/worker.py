@@ -1,14 +1,11 @@
-"""One worker a key: each look reads everything afresh, does at most one thing about it, and says when to look again."""
+"""One worker a market: it looks when woken, does what `decide_step` says, and knows when to look again."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import Sequence
 from decimal import Decimal
 
-import msgspec
 import structlog
 
 from portfoliod.errors import (
@@ -21,20 +18,18 @@ from portfoliod.errors import (
     VenueStopped,
     VenueUnreachable,
 )
-from portfoliod.model import ZERO, Decision, Intent, IntentStatus, Key, MarketRules
-from portfoliod.planning import FLATTENED, Leg, Plan, nearest_step, plan
-from portfoliod.reconciler.connection import GO_LIVE, Connection
+from portfoliod.model import IntentStatus, Key, Standing
+from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
-from portfoliod.reconciler.look import NOW, Look, Standing
+from portfoliod.reconciler.look import NOW, Look
+from portfoliod.reconciler.market import Learned, Market
 from portfoliod.reconciler.orders import Orders
-from portfoliod.reconciler.patience import Patience
-from portfoliod.reconciler.positions import PositionReader
 from portfoliod.reconciler.refusals import Refusals
-from portfoliod.risk import Circumstances, Refusal, check
+from portfoliod.reconciler.snapshot import MarketSnapshot
+from portfoliod.step import actions, decide_step
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-AFTER_REFUSED_BY_RATE = 5.0
 LATER_THAN_ASKED = (0.05, 0.5)
 """Seconds, drawn anew each time: the markets of a venue do not all come back from a pause in the same moment."""
 
@@ -46,22 +41,15 @@ class Worker:
         self.key = key
         self.last = Look(Standing.UNKNOWN, "not looked at yet")
         self.position: Decimal | None = None
-        self.price: Decimal | None = None
         self.looks = 0
         """How many there were."""
+        self.market = Market(key, desk, connection, orders)
         self._desk = desk
-        self._journal = desk.journal
         self._connection = connection
-        self._venue = connection.venue
-        self._orders = orders
-        self._reader = PositionReader(key, desk, connection, orders)
         self._woken = asyncio.Event()
         self._busy = asyncio.Lock()
-        self._patience = Patience()
+        self._patience = self.market.patience
         self._refusals = Refusals(key)
-        self._rules: MarketRules | None = None
-        self._in_parts = desk.journal.in_parts.get(key, 0)
-        """The decision whose order was split, until its last part is filled."""
 
     def wake(self) -> None:
         """Ask for a look; many wishes are one look."""
@@ -69,21 +57,23 @@ class Worker:
 
     def moved(self) -> None:
         """Note that the position moved, and look."""
-        self._reader.moved()
+        self.market.clock.moved()
         self.wake()
 
     def filled(self) -> None:
         """Note that an order of ours moved the position, and look."""
-        self._reader.filled()
+        self.market.clock.filled()
         self.wake()
 
-    def decided_anew(self) -> None:
-        """Forget how long to back off: the target is another one."""
+    def decided_anew(self, price: Decimal) -> None:
+        """Look at another target, decided at a price of this moment; failures before it hold nothing back."""
         self._patience.forget()
+        self.market.decided_at(price)
+        self.wake()
 
     def look_afresh(self) -> None:
         """Look, at a position that is read from now on."""
-        self._reader.expire()
+        self.market.clock.expire()
         self.wake()
 
     @property
@@ -95,6 +85,13 @@ class Worker:
     def idle(self) -> bool:
         """Whether no look is under way."""
         return not self._busy.locked()
+
+    def snapshot(self) -> MarketSnapshot:
+        """Return the market as it was at the last look."""
+        market, decision = self.market, self._desk.journal.targets.get(self.key)
+        return MarketSnapshot(
+            self.key, decision, market.rules, self.position, market.price, self.last.standing, self.last.reason
+        )
 
     async def run(self) -> None:
         """Look whenever woken, until cancelled."""
@@ -109,36 +106,27 @@ class Worker:
             timer = None if look.again is None else loop.call_later(look.again, self.wake)
 
     async def look(self) -> Look:
-        """Look once, and do what is to be done about it."""
+        """Look once, send at most one order, and return where the market stands."""
         async with self._busy:
-            look = self.last = self._held_up() or await self._try()
+            look = self.last = await self._try()
             self.looks += 1
-            if look.again != NOW and self._connection.pause() <= 0:
+            if look.again != NOW and self.market.access.pause <= 0:
                 # In a pause nobody on the venue trades: it goes first afterwards.
-                await self._desk.reduction_done(self.key)
+                await self._desk.reductions.done(self.key)
             return look
-
-    def _held_up(self) -> Look | None:
-        """Return the look that ends before it began, where the venue cannot or must not be asked."""
-        if not self._connection.known:
-            return Look(Standing.UNKNOWN, "the venue was never reached")
-        if self._connection.stopped is not None:
-            return Look(Standing.REFUSED, f"the venue is stopped: {self._connection.stopped.what}")
-        pause = self._connection.pause()
-        if pause <= 0:
-            return None
-        again = pause + random.uniform(*LATER_THAN_ASKED)  # noqa: S311
-        return Look(Standing.UNKNOWN, f"the venue asks for a pause of {pause:.1f} s", again)
 
     async def _try(self) -> Look:
         """Look, and turn what goes wrong into where the key stands."""
         try:
-            look = await self._look()
+            return await self._look()
         except OrderRefused as error:
-            return self._came_to_nothing(error.what)
+            return self._held_back(error.what)
         except (VenuePaused, VenueStopped) as error:
             self._connection.failed(error)
-            return self._held_up() or Look(Standing.UNKNOWN, error.what, self._patience.after_failure())
+            blocked = decide_step(self.market.gather(Learned()))
+            if isinstance(blocked, actions.Wait) and self.market.access.blocked:
+                return self._waiting(blocked)
+            return Look(Standing.UNKNOWN, error.what, self._patience.after_failure())
         except (VenueError, UnknownSymbol) as error:
             if isinstance(error, (KeysRefused, VenueUnreachable)):
                 self._desk.venue_failed(self._connection, error)
@@ -149,184 +137,79 @@ class Worker:
         except Exception as error:
             log.exception("look.failed", venue=self.key.venue, symbol=self.key.symbol)
             return Look(Standing.UNKNOWN, repr(error), self._patience.after_failure())
-        self._connection.answered()
-        return look
 
     async def _look(self) -> Look:
-        unresolved = await self._resolve()
-        if unresolved is not None:
-            return unresolved
-        version = self._reader.version
-        self._rules = rules = self._venue.rules(self.key.symbol)
-        self.position, unexplained = await self._reader.read(rules)
-        if version != self._reader.version:
-            return Look(Standing.WORKING, "filled meanwhile", NOW)
-        if unexplained is not None:
-            return unexplained
-        decision = self._journal.targets.get(self.key)
-        if decision is None:
-            return Look(Standing.IN_STEP, "no target")
-        return await self._trade(decision, self.position, rules, version)
+        """Do one thing after the other until there is nothing more to do, or an order was sent."""
+        learned = Learned()
+        while True:
+            facts = self.market.gather(learned)
+            action = decide_step(facts)
+            match action:
+                case actions.Wait():
+                    return self._waiting(action)
+                case actions.Done():
+                    return self._done(action)
+                case actions.Send():
+                    return await self._send(action, learned, flattening=facts.flattening)
+                case actions.AwaitReductions():
+                    # Before waiting for the others: two flips would wait for each other's second leg.
+                    await self._desk.reductions.done(self.key)
+                    await self._desk.reductions.wait(self.key)
+                    return Look(Standing.WORKING, "reductions went first", NOW)
+                case _:
+                    await self.market.carry_out(action, learned)
 
-    async def _resolve(self) -> Look | None:
-        """Find out what became of orders that are not final, and return the look that ends here where one is not."""
-        for intent in self._journal.unresolved(self.key):
-            if self._desk.halt.now() is not None and not intent.reduce_only and not self._connection.read_only:
-                await self._venue.cancel(intent)
-            found = await self._orders.resolve(intent)
-            if not found.status.terminal:
-                again = self._patience.before_asking_again()
-                if found.doubt:
-                    return await self._reader.lock_in_doubt(found.doubt, again)
-                return Look(Standing.UNKNOWN, f"order {intent.client_id} is not resolved yet", again)
-            self._patience.know_the_outcome()
-            self._reader.filled()
-            if await self._journal.filled(intent) == 0:
-                return self._came_to_nothing(f"order {intent.client_id} was not filled: {found.status}")
-        return None
+    async def _send(self, action: actions.Send, learned: Learned, *, flattening: bool) -> Look:
+        reason = action.leg.reason
+        self.position, self.last = action.position, Look(Standing.WORKING, reason)
+        self.market.clock.explained()
+        sent = await self.market.send(action, learned, flattening=flattening)
+        if sent is None:
+            return Look(Standing.WORKING, "not sent", None if self._desk.stopping else NOW)
+        if sent.status is IntentStatus.UNKNOWN:
+            return Look(Standing.UNKNOWN, "the outcome of an order is not known", NOW)
+        if not sent.status.terminal:
+            return Look(Standing.WORKING, reason, self._patience.before_asking_again())
+        if sent.filled == 0:
+            return self._held_back(f"order {sent.client_id} was not filled: {sent.status}")
+        return Look(Standing.WORKING, reason, NOW)
 
-    def _came_to_nothing(self, reason: str) -> Look:
-        """Return the look after an order that moved nothing: another one only after a while, and at a new snapshot."""
-        self._reader.expire()
-        return Look(Standing.REFUSED, reason, self._patience.hold_orders_back(reason))
+    def _waiting(self, wait: actions.Wait) -> Look:
+        """Return the look that ends with a wait."""
+        if wait.position is not None:
+            self.position = wait.position
+        if wait.refusal is not None:
+            once = wait.reason if wait.refusal.limit == "mode" else wait.refusal.limit
+            self._refusals.say(wait.refusal, wait.legs[0], self.market.cycle, once=once)
+        if wait.retry is actions.Retry.HOLD_BACK:
+            return self._held_back(wait.reason)
+        return Look(wait.standing, wait.reason, self._seconds(wait.retry))
 
-    async def _trade(self, decision: Decision, position: Decimal, rules: MarketRules, version: int) -> Look:
-        target = ZERO if self._flattening() else decision.quantity
-        self.price = price = await self._price_now()
-        small = self._desk.thresholds
-        if self._in_parts == decision.number:
-            # What is left of a split order may be small: it is no adjustment of its own.
-            small = msgspec.structs.replace(small, no_trade_band=ZERO)
-        planned = plan(target, position, price, rules, small)
-        if not planned.legs:
-            return self._nothing_to_send(planned, decision)
-        if self._connection.read_only:
-            return self._only_planned(planned.legs)
-        leg = self._checked(planned.legs[0], decision, position, rules)
-        if isinstance(leg, Refusal):
-            again = AFTER_REFUSED_BY_RATE if leg.limit == "max_orders_per_minute" else None
-            return Look(Standing.REFUSED, leg.reason, again)
-        if not leg.reduce_only:
-            # Before waiting for the others: two flips would wait for each other's second leg.
-            await self._desk.reduction_done(self.key)
-            if await self._desk.reductions_done(self.key):
-                return Look(Standing.WORKING, "reductions went first", NOW)
-        wait = self._patience.before_an_order()
-        if wait > 0:
-            return Look(Standing.REFUSED, self._patience.set_back, wait)
-        part = leg.quantity < planned.legs[0].quantity
-        if part:
-            self._in_parts = decision.number
-        return await self._send(leg, decision, version, part=part)
+    def _seconds(self, retry: actions.Retry | float) -> float | None:
+        match retry:
+            case actions.Retry.ON_EVENT:
+                return None
+            case actions.Retry.AT_ONCE:
+                return NOW
+            case actions.Retry.AFTER_FAILURE:
+                return self._patience.after_failure()
+            case actions.Retry.AFTER_PAUSE:
+                return self.market.access.pause + random.uniform(*LATER_THAN_ASKED)  # noqa: S311
+            case actions.Retry.RE_READ:
+                return self.market.clock.before_re_read()
+            case actions.Retry.ASK_AGAIN:
+                return self._patience.before_asking_again()
+            case _:
+                return float(retry)
 
-    def _nothing_to_send(self, planned: Plan, decision: Decision) -> Look:
-        if self.price is None and planned.difference != 0:
-            return Look(Standing.UNKNOWN, planned.reason, self._patience.after_failure())
+    def _done(self, done: actions.Done) -> Look:
+        self.position = done.position if done.position is not None else self.position
+        self.market.in_step()
         self._patience.forget()
         self._refusals.forget()
-        self._in_parts = 0
-        waits = decision.quantity != 0 and self._flattening()
-        return Look(Standing.IN_STEP, f"{FLATTENED}; {planned.reason}" if waits else planned.reason)
+        return Look(Standing.IN_STEP, done.reason)
 
-    def _only_planned(self, legs: Sequence[Leg]) -> Look:
-        """Say what would be sent if the venue were traded on."""
-        would = ", then ".join(f"{leg.side} {leg.quantity.normalize():f} ({leg.reason})" for leg in legs)
-        reason = f"read only: would {would}; {GO_LIVE}"
-        self._refusals.say(Refusal("mode", self._desk.settings.mode, reason), legs[0], self._cycle(), once=would)
-        return Look(Standing.REFUSED, reason)
-
-    def _obsolete(self, leg: Leg, decision: Decision, version: int) -> str:
-        """Return why an order that is planned must not be sent any more, or an empty string."""
-        if self._desk.stopping:
-            return "the daemon stops"
-        if version != self._reader.version or self._journal.targets.get(self.key) is not decision:
-            return "something changed meanwhile"
-        if self._connection.stopped is not None or self._connection.pause() > 0:
-            return "the venue is stopped or paused"
-        if leg.reduce_only:
-            return ""
-        most = self._desk.limits.max_orders_per_minute
-        if 0 < most <= self._desk.orders_last_minute():
-            return "max_orders_per_minute"
-        halt = self._desk.halt.now()
-        return "" if halt is None else halt.reason
-
-    async def _price_now(self) -> Decimal | None:
-        """Return the price, None where there is none: to close needs none."""
-        try:
-            return await self._connection.fresh_price(self.key.symbol, self._desk.oldest_price)
-        except VenuePaused:
-            raise
-        except VenueUnreachable:
-            return None
-
-    def _checked(self, leg: Leg, decision: Decision, position: Decimal, rules: MarketRules) -> Leg | Refusal:
-        desk = self._desk
-        checked = check(
-            leg,
-            rules,
-            Circumstances(
-                position=position,
-                price=self.price or decision.price,
-                account_value=decision.account_value,
-                gross_notional=desk.gross_notional(self.key.venue),
-                orders_last_minute=desk.orders_last_minute(),
-                halted="" if (halt := desk.halt.now()) is None else halt.reason,
-                stale=desk.stale(decision),
-            ),
-            desk.limits,
-        )
-        if isinstance(checked, Refusal):
-            self._refusals.say(checked, leg, self._cycle(), once=checked.limit)
-        return checked
-
-    async def _send(self, leg: Leg, decision: Decision, version: int, *, part: bool) -> Look:
-        obsolete = self._obsolete(leg, decision, version)
-        if obsolete:
-            return Look(Standing.WORKING, obsolete, None if self._desk.stopping else NOW)
-        at = time.time()
-        number, client_id = self._journal.next_client_id(self.key, at)
-        intent = Intent(
-            client_id=client_id,
-            key=self.key,
-            side=leg.side,
-            quantity=leg.quantity,
-            reduce_only=leg.reduce_only,
-            decision=decision.number,
-            at=at,
-            reason=leg.reason,
-            part=part,
-            cycle="" if self._flattening() else decision.cycle,  # then a person is the cause
-        )
-        self.last = Look(Standing.WORKING, leg.reason)
-        status = await self._orders.send(number, intent, lambda: self._obsolete(leg, decision, version))
-        if status is None:
-            return Look(Standing.WORKING, "not sent", None if self._desk.stopping else NOW)
-        self._reader.filled()
-        if status is IntentStatus.UNKNOWN:
-            return Look(Standing.UNKNOWN, "the outcome of an order is not known", NOW)
-        if not status.terminal:
-            return Look(Standing.WORKING, leg.reason, self._patience.before_asking_again())
-        if await self._journal.filled(intent) == 0:
-            return self._came_to_nothing(f"order {client_id} was not filled: {status}")
-        return Look(Standing.WORKING, leg.reason, NOW)
-
-    def _cycle(self) -> str:
-        decision = self._journal.targets.get(self.key)
-        return "" if decision is None else decision.cycle
-
-    def _flattening(self) -> bool:
-        halt = self._desk.halt.now()
-        return halt is not None and halt.flatten
-
-    @property
-    def flat(self) -> bool:
-        """Whether less than a step was held at the last look."""
-        return self.position is not None and self._rules is not None and abs(self.position) < self._rules.step
-
-    def shown_target(self) -> Decimal:
-        """Return the target in whole steps."""
-        decision = self._journal.targets.get(self.key)
-        if decision is None or self._rules is None:
-            return ZERO
-        return nearest_step(decision.quantity, self._rules.step)
+    def _held_back(self, reason: str) -> Look:
+        """Return the look after an order that moved nothing: another one only after a while, and at a new snapshot."""
+        self.market.clock.expire()
+        return Look(Standing.REFUSED, reason, self._patience.hold_orders_back(reason))

@@ -15,8 +15,7 @@ from portfoliod.settings.tables import (
     RiskSettings,
     Settings,
     drivers,
-    limits,
-    thresholds,
+    policy_of,
 )
 
 __all__ = [
@@ -31,9 +30,8 @@ __all__ = [
     "RiskSettings",
     "Settings",
     "drivers",
-    "limits",
     "load_settings",
+    "policy_of",
     "read_table",
-    "thresholds",
     "unknown_allocator",
 ]

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from portfoliod.planning import Thresholds
+from portfoliod.policy import Policy
 from portfoliod.risk import Limits
 from portfoliod.settings.outlets import MetricsSettings, NotifySettings
 
@@ -115,18 +116,25 @@ def drivers(settings: Settings) -> dict[str, str]:
     return {name: str(table["driver"]) for name, table in settings.venues.items()}
 
 
-def thresholds(settings: Settings) -> Thresholds:
-    """Return what is too small to trade, as the pure floor takes it."""
-    reconciler = settings.reconciler
-    return Thresholds(Decimal(str(reconciler.no_trade_band)), Decimal(str(reconciler.min_order_notional)))
-
-
-def limits(settings: Settings) -> Limits:
-    """Return the limits on orders, as the pure floor takes them."""
-    risk = settings.risk
-    return Limits(
-        Decimal(str(risk.max_gross_leverage)),
-        Decimal(str(risk.max_symbol_notional)),
-        Decimal(str(risk.max_order_notional)),
-        risk.max_orders_per_minute,
+def policy_of(settings: Settings) -> Policy:
+    """Return what the settings say of trading, as the pure floor takes it: money as decimals."""
+    reconciler, risk = settings.reconciler, settings.risk
+    return Policy(
+        limits=Limits(
+            Decimal(str(risk.max_gross_leverage)),
+            Decimal(str(risk.max_symbol_notional)),
+            Decimal(str(risk.max_order_notional)),
+            risk.max_orders_per_minute,
+        ),
+        thresholds=Thresholds(Decimal(str(reconciler.no_trade_band)), Decimal(str(reconciler.min_order_notional))),
+        mode=settings.mode,
+        default_venue=settings.default_venue,
+        by_equity=settings.capital == "equity",
+        ledger=reconciler.position_source == "ledger",
+        adopts_drift=reconciler.on_drift == "adopt",
+        max_position=risk.max_position,
+        max_drawdown=Decimal(str(risk.max_drawdown)),
+        oldest_price=reconciler.price_max_age_seconds,
+        oldest_state=risk.state_max_age_seconds,
+        resync_seconds=reconciler.resync_seconds,
     )
