@@ -7,7 +7,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from portfoliod.bounded import Bounded
 from portfoliod.errors import UnknownSymbol
+
+REMEMBERED = 1_000
+"""Names that are not listed."""
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -37,7 +41,7 @@ class Directory:
         self._quote = quote
         self._by_name: dict[str, list[Listing]] = {}
         self._symbols: dict[str, Listing] = {}
-        self._unlisted: dict[str, list[str]] = {}
+        self._unlisted: Bounded[str, list[str]] = Bounded(REMEMBERED)
         """Names that were asked for and are not listed, with what reads like them."""
         for listing in listings:
             self._symbols[listing.symbol] = listing
