@@ -14,7 +14,7 @@ import pytest
 
 from portfoliod.errors import OrderRefused, OrderUnknown, PortfoliodError, VenueStopped
 from portfoliod.model import Intent, IntentStatus, Key, Side
-from portfoliod.venues import Filled, Liquidated, Venue
+from portfoliod.venues import Liquidated, Venue
 from tests.emulators.binance_spot import BinanceSpot
 from tests.emulators.btse import BtseFutures
 from tests.emulators.bybit import BybitLinear
@@ -190,19 +190,5 @@ def test_without_look_ups_a_part_is_not_taken_for_the_end(tmp_path: Path) -> Non
         found = await venue.find(order)
         assert found is not None
         assert (found.status, found.filled) == (IntentStatus.WORKING, Decimal("0.1"))
-
-    on(btse, "btse", tmp_path, act)
-
-
-def test_a_fill_of_a_reply_is_told_although_there_is_no_stream(tmp_path: Path) -> None:
-    """`events` is quiet on an exchange without websockets, but for what orders bring."""
-    btse = BtseFutures()
-
-    async def act(venue: Venue) -> None:
-        report = await venue.place(intent(SWAP, "0.2"))
-        async with asyncio.timeout(10):
-            event = await anext(venue.events())
-        assert isinstance(event, Filled)
-        assert event.fill in report.fills
 
     on(btse, "btse", tmp_path, act)

@@ -17,6 +17,7 @@ from portfoliod.journal import Journal
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, Key
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
+from portfoliod.reconciler.increment import increment
 from portfoliod.venues import OrderReport
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -116,7 +117,7 @@ class Orders:
             report = await self._venue.find(intent)
             if report is None:
                 continue
-            new = await self._journal.record_fills(report.fills)
+            new = await self._journal.record_fills(await self._fills(intent, report))
             for fill in new:
                 log_fill(fill, intent.cycle)
             all_told = all_told and await self._journal.filled(intent) >= report.filled
@@ -197,17 +198,25 @@ class Orders:
     async def _record(self, intent: Intent, report: OrderReport, event: str) -> IntentStatus:
         """Journal what the venue says. An order is final only once every fill that it counts is journaled."""
         self._forget(intent)
-        status = report.status
-        known = sum((fill.quantity for fill in report.fills), ZERO)
+        status, fills = report.status, await self._fills(intent, report)
+        known = sum((fill.quantity for fill in fills), ZERO)
         if status.terminal and known < report.filled:
-            for fill in await self._journal.record_fills(report.fills):
+            for fill in await self._journal.record_fills(fills):
                 log_fill(fill, intent.cycle)
             if await self._journal.filled(intent) < report.filled:
                 status = IntentStatus.WORKING
         log.info(event, **_named(intent), status=str(status))
-        for fill in await self._journal.settle(intent, status, str(report.status), report.fills):
+        for fill in await self._journal.settle(intent, status, str(report.status), fills):
             log_fill(fill, intent.cycle)
         return status
+
+    async def _fills(self, intent: Intent, report: OrderReport) -> Sequence[Fill]:
+        """Return a report's fills; of sums what the journal, in this process or before, does not have of them yet."""
+        if not report.summed or not report.fills:
+            return report.fills
+        known = await self._journal.fills_of(intent)
+        more = (increment(whole, known) for whole in report.fills)
+        return [fill for fill in more if fill is not None]
 
 
 def log_fill(fill: Fill, cycle: str) -> None:

@@ -7,6 +7,7 @@ world (of a fill) in epoch seconds.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -41,10 +42,12 @@ class OrderReport(msgspec.Struct, frozen=True):
     status: IntentStatus
     filled: Decimal
     fills: Sequence[Fill] = ()
+    summed: bool = False
+    """Whether the venue lists no trades: `fills` is then one that stands for all of `filled`, at the average price."""
 
 
 class Filled(msgspec.Struct, frozen=True):
-    """An execution on the account, of whoever sent the order."""
+    """An execution on the account, of whoever sent the order, that no reply of `place` or `find` told."""
 
     fill: Fill
 
@@ -168,7 +171,7 @@ class Venue(Protocol):
         ...
 
     async def place(self, intent: Intent) -> OrderReport:
-        """Send a market order once, under the intent's client order id.
+        """Send a market order once, under the intent's client order id. Its fills are told here, not in `events` too.
 
         Raises:
             OrderRefused: the venue proved that it did not take it.
@@ -181,7 +184,11 @@ class Venue(Protocol):
         ...
 
     async def find(self, intent: Intent) -> OrderReport | None:
-        """Return what the venue knows of an order, None where it does not know it now."""
+        """Return what the venue knows of an order, None where it does not know it now.
+
+        Fills that were told before are in it again: whoever asks knows them by their trade ids, or, of a `summed`
+        report, by what he has of the order already.
+        """
         ...
 
     def pause(self) -> float:
@@ -201,5 +208,15 @@ class Venue(Protocol):
         ...
 
     def events(self) -> AsyncIterator[VenueEvent]:
-        """Yield what the venue's streams say, until it is closed. Raises VenueUnreachable when they break off."""
+        """Yield what the venue's streams say, until it is closed. Raises VenueUnreachable when they break off.
+
+        An execution that a stream brings before the reply to its order is told here as well as there.
+        """
         ...
+
+
+async def silence() -> AsyncIterator[VenueEvent]:
+    """Yield nothing and never end: the events of a venue without streams, whose replies tell everything."""
+    events: asyncio.Queue[VenueEvent] = asyncio.Queue()
+    while True:
+        yield await events.get()

@@ -13,7 +13,7 @@ import structlog
 from portfoliod.errors import VenueStopped, VenueUnreachable
 from portfoliod.model import ZERO
 from portfoliod.venues.ccxtpro.dialects import at_path
-from portfoliod.venues.ccxtpro.exchange import Exchange, OrderAbsent, decimal
+from portfoliod.venues.ccxtpro.exchange import Exchange, decimal
 from portfoliod.venues.ccxtpro.markets import Market, Markets
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.protocol import PositionMode, Positions
@@ -123,7 +123,7 @@ class Account:
         parameters = () if question.of_market else (self._parameters(),)
         try:
             answer = await self._exchange.read(question.method, *about[question.of_market], *parameters)
-        except (VenueUnreachable, OrderAbsent) as error:
+        except VenueUnreachable as error:
             log.debug("mode.not_told", venue=self._exchange.venue, error=str(error))
             return None
         told = at_path(answer, question.path)
@@ -176,10 +176,7 @@ class Account:
             held = {code: decimal(total) or ZERO for code, total in (balance.get("total") or {}).items()}
             spot = markets.spot(self._settings.quote)
             return {spot[code].listing.symbol: total for code, total in held.items() if total and code in spot}
-        try:
-            rows = await self._exchange.read("fetch_positions", None, self._parameters())
-        except OrderAbsent as error:
-            raise VenueUnreachable("positions: no usable answer", found=str(error)) from error
+        rows = await self._exchange.read("fetch_positions", None, self._parameters())
         if not isinstance(rows, list):
             raise VenueUnreachable(
                 "positions: not a list", where=f"venue {self._exchange.venue}", found=repr(rows)[:80]
