@@ -73,7 +73,8 @@ async def preview(workspace: Workspace, settings: Settings) -> Preview:
     intake = Intake(workspace, journal, settings.risk.max_position)
     try:
         intake.read_all()
-        for outcome in await asyncio.gather(*map(_connect, connections.values()), return_exceptions=True):
+        connecting = (connection.load_markets() for connection in connections.values())
+        for outcome in await asyncio.gather(*connecting, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
         return await _Rehearsal(workspace, settings, intake, journal, connections).preview()
@@ -81,11 +82,6 @@ async def preview(workspace: Workspace, settings: Settings) -> Preview:
         await asyncio.gather(*(connection.venue.close() for connection in connections.values()))
         if journal is not None:
             await journal.close()
-
-
-async def _connect(connection: Connection) -> None:
-    await connection.venue.connect()
-    connection.known = True
 
 
 class _Rehearsal:

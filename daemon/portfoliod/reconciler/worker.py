@@ -23,6 +23,7 @@ from portfoliod.errors import (
 )
 from portfoliod.model import ZERO, Decision, Intent, IntentStatus, Key, MarketRules
 from portfoliod.planning import FLATTENED, Leg, Plan, nearest_step, plan
+from portfoliod.reconciler.availability import State
 from portfoliod.reconciler.connection import GO_LIVE, Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.look import NOW, Look, Standing
@@ -120,15 +121,12 @@ class Worker:
 
     def _held_up(self) -> Look | None:
         """Return the look that ends before it began, where the venue cannot or must not be asked."""
-        if not self._connection.known:
-            return Look(Standing.UNKNOWN, "the venue was never reached")
-        if self._connection.stopped is not None:
-            return Look(Standing.REFUSED, f"the venue is stopped: {self._connection.stopped.what}")
-        pause = self._connection.pause()
-        if pause <= 0:
+        venue = self._connection.availability()
+        if venue.usable:
             return None
-        again = pause + random.uniform(*LATER_THAN_ASKED)  # noqa: S311
-        return Look(Standing.UNKNOWN, f"the venue asks for a pause of {pause:.1f} s", again)
+        standing = Standing.REFUSED if venue.state is State.STOPPED else Standing.UNKNOWN
+        again = venue.seconds + random.uniform(*LATER_THAN_ASKED) if venue.seconds else None  # noqa: S311
+        return Look(standing, venue.reason, again)
 
     async def _try(self) -> Look:
         """Look, and turn what goes wrong into where the key stands."""
@@ -241,7 +239,7 @@ class Worker:
             return "the daemon stops"
         if version != self._reader.version or self._journal.targets.get(self.key) is not decision:
             return "something changed meanwhile"
-        if self._connection.stopped is not None or self._connection.pause() > 0:
+        if not self._connection.availability().usable:
             return "the venue is stopped or paused"
         if leg.reduce_only:
             return ""
