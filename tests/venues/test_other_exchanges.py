@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from portfoliod.errors import OrderRefused, OrderUnknown, PortfoliodError, VenueStopped
@@ -192,3 +193,18 @@ def test_without_look_ups_a_part_is_not_taken_for_the_end(tmp_path: Path) -> Non
         assert (found.status, found.filled) == (IntentStatus.WORKING, Decimal("0.1"))
 
     on(btse, "btse", tmp_path, act)
+
+
+def test_spot_what_is_held_of_a_suspended_market_is_held(tmp_path: Path) -> None:
+    """Missing is not flat: a coin whose market does not trade now is no less in the balance."""
+    spot = BinanceSpot()
+
+    async def act(venue: Venue) -> None:
+        await venue.place(intent(SPOT, "0.2"))
+        market = spot.account.markets["ETHUSDT"]
+        spot.account.replace_market(msgspec.structs.replace(market, active=False))
+        await venue.connect()
+        assert (await venue.positions(time.monotonic())).quantity(SPOT) == Decimal("0.1998")
+        assert await venue.equity() is not None
+
+    on(spot, "binance", tmp_path, act, market_type="spot")

@@ -215,7 +215,7 @@ class _Rehearsal:
         if self._settings.reconciler.position_source == "ledger":
             book = None if self._journal is None else self._journal.books.get(key)
             return ZERO if book is None else book.expected
-        return snapshot.quantities.get(key.symbol, ZERO)
+        return snapshot.quantity(key.symbol)
 
     def _blocked(self, key: Key, position: Decimal, rules: MarketRules) -> str:
         if self._journal is None:

@@ -141,7 +141,7 @@ class Orders:
         if left <= 0:
             await self._conclude(intent, IntentStatus.DONE, "its fills are all known")
             return Resolution(IntentStatus.DONE)
-        away = snapshot.quantities.get(intent.key.symbol, ZERO) - self._journal.books[intent.key].expected
+        away = snapshot.quantity(intent.key.symbol) - self._journal.books[intent.key].expected
         moved = away * intent.side.sign
         if not self._at_rest(intent, filled_before + moved):
             return Resolution(still)

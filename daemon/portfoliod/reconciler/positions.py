@@ -112,7 +112,7 @@ class PositionReader:
         snapshot = await self._connection.venue.positions(newer_than)
         self._afresh = False
         self._connection.positions_at = snapshot.at
-        return snapshot.quantities.get(self.key.symbol, ZERO)
+        return snapshot.quantity(self.key.symbol)
 
     async def _look_only(self, book: Book | None, *, ledger: bool) -> tuple[Decimal, Look | None]:
         """Return the position of a key that is not traded: nothing is taken over, nothing compared."""

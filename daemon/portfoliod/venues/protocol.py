@@ -8,14 +8,15 @@ world (of a fill) in epoch seconds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
 
-from portfoliod.model import Fill, Intent, IntentStatus, MarketRules, Problem
+from portfoliod.errors import MarketGone
+from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Problem
 
 PositionMode = Literal["one_way", "hedge"]
 
@@ -33,6 +34,18 @@ class Positions(msgspec.Struct, frozen=True):
     at: float
     """A moment at or before which the venue made this snapshot: what happened later may be missing from it."""
     quantities: Mapping[str, Decimal]
+    unlisted: Set[str] = frozenset()
+    """Markets that are gone, and in which the account holds something all the same: nobody knows how much."""
+
+    def quantity(self, symbol: str) -> Decimal:
+        """Return what is held in a market, 0 where that is flat.
+
+        Raises:
+            MarketGone: something is, but the market that would say how much is not listed any more.
+        """
+        if symbol in self.unlisted:
+            raise MarketGone("a position's market is not listed any more", where=symbol, found="it is still held")
+        return self.quantities.get(symbol, ZERO)
 
 
 class OrderReport(msgspec.Struct, frozen=True):
@@ -145,7 +158,14 @@ class Venue(Protocol):
         ...
 
     def rules(self, symbol: str) -> MarketRules:
-        """Return what the venue accepts in a market that `resolve` returned."""
+        """Return what the venue accepts in a market that `resolve` returned, now or in an earlier process.
+
+        A market that is suspended, or in which positions can only be closed, has rules all the same.
+
+        Raises:
+            MarketGone: the venue lists it no more.
+            UnknownSymbol: its rules are not known yet.
+        """
         ...
 
     async def price(self, symbol: str) -> Price:

@@ -142,6 +142,9 @@ class Orders:
             OrderRefused: it cannot be sent.
         """
         text = market.amount(intent)
+        if not market.active and not intent.reduce_only:
+            self.refused_one = True
+            raise OrderRefused("not sent: the market is suspended", where=str(intent.key), kept="what is held stays")
         await self._preparation.prepare(market)
         price: float | None = None
         if must_name_a_price(intent, market, self._exchange):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from portfoliod.errors import OrderRefused, UnknownSymbol, VenueUnreachable
+from portfoliod.errors import MarketGone, OrderRefused, VenueUnreachable
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Side
 from portfoliod.settings import NotNegative, Positive, read_table
 from portfoliod.venues.paper.account import Account
@@ -112,7 +112,7 @@ class PaperVenue:
     def rules(self, symbol: str) -> MarketRules:
         """Return the market's steps and minimums."""
         if symbol not in self._rules:
-            raise UnknownSymbol("the market is not listed any more", where=f"venue {self.name}", found=symbol)
+            raise MarketGone("the market is not listed any more", where=f"venue {self.name}", found=symbol)
         return self._rules[symbol]
 
     async def price(self, symbol: str) -> Price:
