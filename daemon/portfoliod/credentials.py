@@ -35,6 +35,7 @@ MASK = "***"
 KEPT = "they are not used; a running daemon keeps the keys that it has"
 
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+_HIDDEN = re.compile(b"\1+")
 _SHOWN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,19}")
 _POSITION = re.compile(r"\(at (line \d+, column \d+|end of document)\)")
 _TYPES = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a table"}
@@ -43,7 +44,19 @@ _TYPES = {bool: "a boolean", int: "a number", float: "a number", list: "a list",
 class Credentials:
     """What a venue knows its user by; None is what was not given. A plain class, because a struct encodes itself."""
 
-    __slots__ = ("_fragments", "api_key", "password", "private_key", "secret", "source", "uid", "wallet_address")
+    __slots__ = (
+        "_block",
+        "_blocks",
+        "_fragments",
+        "_sizes",
+        "api_key",
+        "password",
+        "private_key",
+        "secret",
+        "source",
+        "uid",
+        "wallet_address",
+    )
 
     def __init__(
         self,
@@ -69,6 +82,14 @@ class Credentials:
             for value in (api_key, secret, password, uid, wallet_address, private_key)
             for fragment in _fragments(value or "")
         )
+        self._sizes: Final = frozenset(map(len, self._fragments))
+        # Wherever a fragment lies in a text, one of the text's blocks of this size lies in the fragment whole.
+        self._block: Final = (min(self._sizes, default=1) + 1) // 2
+        self._blocks: Final = frozenset(
+            fragment[start : start + self._block]
+            for fragment in self._fragments
+            for start in range(len(fragment) - self._block + 1)
+        )
 
     def given(self) -> list[str]:
         """Return the names of the values that are there."""
@@ -76,19 +97,19 @@ class Credentials:
 
     def redact(self, text: str) -> str:
         """Return a text without the values, without what is left of them in a URL, and without longer parts of them."""
-        lowered = text.translate(_LOWER)
+        lowered, block = text.translate(_LOWER), self._block
+        suspects = [at for at in range(0, len(text), block) if lowered[at : at + block] in self._blocks]
         hidden = bytearray(len(text))
-        for size in {len(fragment) for fragment in self._fragments}:
-            for start in range(len(text) - size + 1):
-                if lowered[start : start + size] in self._fragments:
-                    hidden[start : start + size] = b"\1" * size
-        shown = []
-        for place, letter in enumerate(text):
-            if not hidden[place]:
-                shown.append(letter)
-            elif place == 0 or not hidden[place - 1]:
-                shown.append(MASK)
-        return "".join(shown)
+        for at in suspects:
+            for size in self._sizes:
+                for start in range(max(0, at + block - size), min(at, len(text) - size) + 1):
+                    if lowered[start : start + size] in self._fragments:
+                        hidden[start : start + size] = b"\1" * size
+        shown, told = [], 0
+        for run in _HIDDEN.finditer(hidden):
+            shown += [text[told : run.start()], MASK]
+            told = run.end()
+        return "".join([*shown, text[told:]])
 
     def __repr__(self) -> str:
         return f"Credentials({', '.join(self.given())} from {self.source})"

@@ -70,6 +70,10 @@ class UnknownSymbol(PortfoliodError):
     """A venue has no such market. The strategy that names it is refused alone."""
 
 
+class MarketGone(UnknownSymbol):
+    """A venue lists a market no more that it once did, not even as suspended. What a target there wants is moot."""
+
+
 class VenueError(PortfoliodError):
     """A venue did not do what was asked. The subclass says what is known of the outcome."""
 

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import re
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -337,6 +338,27 @@ def test_a_text_without_values_stays_as_it_is() -> None:
     for text in ("", "a short ordinary sentence", "Ünïcode, İstanbul", KEY[:7]):
         assert CREDENTIALS.redact(text) == text
     assert Credentials("", password="sesame").redact("open sesame!") == "open ***!"
+
+
+FEW = st.text("abAB%\n", max_size=24)
+"""Texts that repeat themselves and each other."""
+
+
+@given(values=st.lists(FEW, min_size=1, max_size=3), text=st.lists(FEW, max_size=6))
+def test_what_is_hidden_is_every_part_of_eight_and_every_short_value_whole(values: list[str], text: list[str]) -> None:
+    """Found by blocks, it is what a search for each part at each place finds, overlaps and all."""
+    whole = "".join([*text, *values])
+    hidden = [False] * len(whole)
+    for value in values:
+        for form in {value, quote(value, safe=""), json.dumps(value)[1:-1]}:
+            size = min(len(form), 8)
+            for part in {form[at : at + size].lower() for at in range(len(form) - size + 1)} if size >= 6 else ():
+                for at in range(len(whole) - size + 1):
+                    if whole[at : at + size].lower() == part:
+                        hidden[at : at + size] = [True] * size
+    shown = "".join("\0" if mask else letter for letter, mask in zip(whole, hidden, strict=True))
+    given_values = dict(zip(NAMES, values, strict=False))
+    assert Credentials("", **given_values).redact(whole) == re.sub("\0+", "***", shown)
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.text(min_size=8, max_size=40))

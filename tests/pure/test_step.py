@@ -24,7 +24,18 @@ from portfoliod.model import (
     Side,
 )
 from portfoliod.settings import Settings, policy_of
-from portfoliod.step import Access, Exposure, Facts, Price, Reading, Recheck, Resolution, actions, decide_step
+from portfoliod.step import (
+    Availability,
+    Exposure,
+    Facts,
+    Price,
+    Reading,
+    Recheck,
+    Resolution,
+    State,
+    actions,
+    decide_step,
+)
 
 KEY = Key("main", "BTC/USDT:USDT")
 POLICY = policy_of(Settings())
@@ -46,7 +57,7 @@ def facts(**known: Any) -> Facts:
     """Return a market that is where it is to be: 1 is wanted, 1 is held, and everything is known."""
     found: dict[str, Any] = {
         "policy": POLICY,
-        "access": Access(),
+        "availability": Availability(State.UP),
         "halt": None,
         "rules": RULES,
         "book": Book(KEY, ZERO, ONE),
@@ -78,6 +89,8 @@ def told(action: actions.Action) -> str:
             return type(action).__name__
 
 
+NEVER = Availability(State.NEVER_REACHED, "the venue was never reached")
+PAUSE = Availability(State.PAUSED, "the venue asks for a pause of 9.0 s", 9.0)
 STANDINGS: Mapping[str, Facts] = {
     "never looked at": facts(book=None, snapshot=None, price=None, exposure=None),
     "in step": facts(),
@@ -120,10 +133,14 @@ EVENTS: Mapping[str, Event] = {
     "nothing tells of the order": change(resolution=Resolution("a", IntentStatus.UNKNOWN, ZERO, "nothing shows it")),
     "the order filled": change(resolution=Resolution("a", IntentStatus.DONE, ONE), pending=()),
     "the order came to nothing": change(resolution=Resolution("a", IntentStatus.CANCELLED, ZERO), pending=()),
-    "the venue wants a pause": change(access=Access(pause=9.0)),
-    "the venue is stopped": change(access=Access(stopped="another mode")),
-    "the venue was never reached": change(access=Access(known=False)),
-    "only looked at": change(access=Access(read_only=True)),
+    "the venue wants a pause": change(
+        availability=Availability(State.PAUSED, "the venue asks for a pause of 9.0 s", 9.0)
+    ),
+    "the venue is stopped": change(availability=Availability(State.STOPPED, "the venue is stopped: another mode")),
+    "the venue was never reached": change(
+        availability=Availability(State.NEVER_REACHED, "the venue was never reached")
+    ),
+    "only looked at": change(read_only=True),
     "the market is delisted": change(rules=None),
     "the daemon stops": change(stopping=True),
 }
@@ -276,9 +293,8 @@ anything = st.builds(
         st.booleans(),
         st.booleans(),
     ),
-    access=st.builds(
-        Access, st.booleans(), st.sampled_from(["", "another mode"]), st.sampled_from([0.0, 3.0]), st.booleans()
-    ),
+    availability=st.sampled_from(State).map(Availability),
+    read_only=st.booleans(),
     halt=halts,
     rules=st.sampled_from([RULES, None]),
     book=st.none() | quantities.map(lambda expected: Book(KEY, ZERO, expected)),
@@ -304,8 +320,8 @@ def test_an_order_goes_out_only_where_nothing_is_in_doubt(known: Facts) -> None:
     action = decide_step(known)
     if not isinstance(action, actions.Send):
         return
-    assert not known.access.blocked
-    assert not known.access.read_only
+    assert known.availability.usable
+    assert not known.read_only
     assert not known.pending
     assert not known.stopping
     assert known.lock is None or known.policy.ledger

@@ -5,8 +5,12 @@ The harness searches all that the commands print and write for the secret.
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from portfoliod.logs import redacted, redaction
+from portfoliod.venues import VenueContext, open_venue
 from tests.harness.canaries import CANARIES
 from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files, replace
@@ -108,6 +112,38 @@ def broker(files: Files) -> Files:
     files.portfolio({"one": 1.0})
     files.state("one", 1.0)
     return files
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hidden"),
+    [
+        ("MONKEYS", "market prices", False),
+        ("KEYBOARD_LAYOUT", "german-qwertz", False),
+        ("TOKENIZERS_PARALLELISM", "not-at-all", False),
+        ("BROKER_KEY_FILE", "/etc/broker/key", False),
+        ("API_KEY", "market", False),
+        ("API_KEY", "Market", False),
+        ("API_KEY", "mark3t", True),
+        ("API_KEY", "marketmarket", True),
+        ("brokerApiKey", "0123456789", True),
+        ("MY_TOKENS", "0123456789", True),
+        ("SECRET2", "0123456789", True),
+        ("PGPASSWORD", "0123456789", True),
+        ("SECRETKEY", "0123456789", True),
+        ("KEY_ID", "0123456789", True),
+    ],
+)
+def test_what_a_scripts_environment_calls_a_secret_is_taken_out_and_ordinary_words_are_not(
+    broker: Files, monkeypatch: pytest.MonkeyPatch, name: str, value: str, hidden: bool
+) -> None:
+    """A name says so by one of its words, not by letters in the middle of one; what names a place is no secret."""
+    monkeypatch.setattr(redaction, "_redactions", [])
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    monkeypatch.setenv(name, value)
+    table = {"driver": "script", "script": "config/my_broker.py"}
+    open_venue(VenueContext("mine", broker.root / "var", broker.root / "config/portfoliod.toml", True), table)
+    assert (value not in redacted(f"the {value} is open")) is hidden
 
 
 def test_a_script_that_quotes_its_token_does_not_get_it_into_log_and_journal(broker: Files) -> None:

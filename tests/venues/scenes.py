@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from portfoliod.errors import OrderUnknown
 from portfoliod.model import ZERO, Fill, Intent, Key, Side
-from portfoliod.venues import Filled, OrderReport, Venue
+from portfoliod.venues import Filled, OrderReport, PositionMoved, Venue
 from portfoliod.venues.protocol import VenueEvent
 from tests.emulators.binance import BinanceFutures
 from tests.emulators.faults import Request
@@ -179,9 +179,17 @@ class Scene:
                         return event
                 await self._came.wait()
 
+    async def caught_up(self) -> None:
+        """Return once the stream told all that happened until now: its messages are in order."""
+        since = len(self.heard)
+        self.exchange.account.trade(self.on.eth.replace("ETH", "BTC"), "buy", Decimal(1))
+        await self.hears(PositionMoved, lambda event: event.symbol == "BTC/USDT:USDT", since=since)
+
     def fills(self) -> list[Fill]:
-        """Return the fills that were told."""
-        return [event.fill for event in self.heard if isinstance(event, Filled)]
+        """Return the fills that were told, none of them twice."""
+        told = [event.fill for event in self.heard if isinstance(event, Filled)]
+        assert len({fill.trade_id for fill in told}) == len(told), told
+        return told
 
     async def _listen(self) -> None:
         async for event in self.venue.events():

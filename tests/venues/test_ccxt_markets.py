@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+import urllib.request
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import ccxt
 import msgspec
 import pytest
 
-from portfoliod.errors import OrderRefused, UnknownSymbol, VenueUnreachable
+from portfoliod.errors import MarketGone, OrderRefused, UnknownSymbol, VenueUnreachable
 from portfoliod.model import Intent, Key, Side
 from portfoliod.venues.ccxtpro.client import make_client
 from portfoliod.venues.ccxtpro.markets import Markets
@@ -158,17 +161,20 @@ def test_markets_that_cannot_be_loaded_leave_the_old_ones(tmp_path: Path, on: On
 
 
 @on_both
-def test_a_market_that_is_suspended_is_said_to_be_and_its_position_is_seen(tmp_path: Path, on: On) -> None:
-    """Missing is not flat: no order goes there, and what is held there is still held; other markets go on."""
+def test_a_market_that_is_suspended_takes_no_order_and_its_position_is_seen(tmp_path: Path, on: On) -> None:
+    """Missing is not flat: nothing is opened there, and what is held there is still held; other markets go on."""
 
     async def scenario(scene: Scene) -> None:
         await scene.order("0.3")
         market = scene.exchange.account.markets[on.eth]
         scene.exchange.account.replace_market(msgspec.structs.replace(market, active=False))
         await scene.venue.connect()
-        for ask in (scene.venue.rules, scene.venue.resolve):
-            with pytest.raises(UnknownSymbol):
-                ask(scene.symbol)
+        assert scene.venue.resolve("ETHUSDT") == scene.symbol
+        assert scene.venue.rules(scene.symbol).step > 0
+        sent = scene.exchange.count("place")
+        with pytest.raises(OrderRefused, match="suspended"):
+            await scene.venue.place(scene.intent("0.1"))
+        assert scene.exchange.count("place") == sent
         assert await scene.position() == Decimal("0.3")
         assert (await scene.order("0.01", symbol="BTC/USDT:USDT")).filled == Decimal("0.01")
         scene.exchange.account.replace_market(market)
@@ -177,6 +183,35 @@ def test_a_market_that_is_suspended_is_said_to_be_and_its_position_is_seen(tmp_p
         assert scene.truth == 0
 
     play(on, tmp_path, scenario)
+
+
+def without(url: str, market: str) -> str:
+    """Return what binance tells of its markets, but for one."""
+    with urllib.request.urlopen(f"{url}/fapi/v1/exchangeInfo") as reply:
+        listed = json.load(reply)
+    return json.dumps({**listed, "symbols": [row for row in listed["symbols"] if row["symbol"] != market]})
+
+
+def test_a_market_that_is_gone_is_said_to_be_and_keeps_no_other_from_being_seen(tmp_path: Path) -> None:
+    """A position may be left in it: of that market nothing is said, of the others everything."""
+
+    async def scenario(scene: Scene) -> None:
+        await scene.order("0.3")
+        await scene.order("0.01", symbol="BTC/USDT:USDT")
+        assert await scene.position() == Decimal("0.3")
+        scene.exchange.faults.add("markets", Answer(body=without(scene.exchange.url, BINANCE.eth)))
+        await scene.venue.connect()
+        snapshot = await scene.venue.positions(time.monotonic())
+        assert snapshot.quantity("BTC/USDT:USDT") == Decimal("0.01")
+        for ask in (scene.venue.rules, snapshot.quantity):
+            with pytest.raises(MarketGone):
+                ask(scene.symbol)
+        with pytest.raises(UnknownSymbol):
+            scene.venue.resolve(scene.symbol)
+        await scene.venue.connect()
+        assert await scene.position() == Decimal("0.3")
+
+    play(BINANCE, tmp_path, scenario)
 
 
 AMOUNTS = {

@@ -9,7 +9,6 @@ import pytest
 
 from portfoliod.errors import OrderRefused, OrderUnknown
 from portfoliod.model import Fill, IntentStatus, Side
-from portfoliod.venues import Filled
 from portfoliod.venues.script import orders as script_orders
 from tests.venues.scripts import MEMORY, PRICED, SYMBOL, Scripts, on_script, order
 
@@ -29,8 +28,6 @@ def test_an_order_that_nothing_is_said_of_is_done_once_the_position_shows_it(tmp
         assert (report.status, report.filled) == (IntentStatus.DONE, Decimal("0.5"))
         assert scripts.module.placed == [(SYMBOL, Decimal("0.5"), False, "one")]
         assert len(scripts.module.reads) > 5
-        told = await anext(venue.events())
-        assert told == Filled(report.fills[0])
 
     on_script(tmp_path, scenario)
 
@@ -90,7 +87,7 @@ def test_an_answer_that_cannot_be_is_an_unknown_outcome(tmp_path: Path, answer: 
 
 
 def test_get_order_decides_where_there_is_one(tmp_path: Path) -> None:
-    """It is asked until the order is final; only then there is a fill, of the whole, and it is told once."""
+    """It is asked until the order is final; what filled so far is told as a sum, under an id of its own."""
     looked_up = """
         known = {}
         def get_order(symbol, client_order_id):
@@ -106,17 +103,16 @@ def test_get_order_decides_where_there_is_one(tmp_path: Path) -> None:
         assert venue.finds_orders
         intent = order("-0.5")
         report = await venue.place(intent)
-        assert (report.status, report.filled, report.fills) == (IntentStatus.WORKING, Decimal("0.1"), [])
+        assert (report.status, report.filled, report.summed) == (IntentStatus.WORKING, Decimal("0.1"), True)
+        assert [(fill.trade_id, fill.quantity) for fill in report.fills] == [("one:0.1", Decimal("0.1"))]
         scripts.module.known[SYMBOL, "one"] = {"status": "done", "filled": "0.3", "price": 7, "fee": 1, "at": 99.5}
         for _ in range(2):
             found = await venue.find(intent)
             assert found is not None
             assert found.status is IntentStatus.DONE
             assert found.fills == [
-                Fill(intent.key, "one", "one", Side.SELL, Decimal("0.3"), Decimal(7), Decimal(1), "USDT", 99.5)
+                Fill(intent.key, "one:0.3", "one", Side.SELL, Decimal("0.3"), Decimal(7), Decimal(1), "USDT", 99.5)
             ]
-            told = found.fills[0]
-        assert await anext(venue.events()) == Filled(told)
         assert scripts.module.placed == ["one"]
 
     on_script(tmp_path, scenario)

@@ -89,6 +89,16 @@ def test_a_name_of_several_markets_names_each_of_them() -> None:
     assert caught.value.mend
 
 
+def test_a_suspended_market_is_meant_where_no_other_that_trades_fits_as_well() -> None:
+    """A dated future is not taken for the perpetual that is suspended, but a market that trades goes first."""
+    halted, twin = swap("ETH"), swap("BTC")
+    suspended = [halted, Listing("BTC/USDT:OLD", "OLD", "BTC", "USDT", "swap")]
+    names = Directory("main", [future("ETH", "240628"), twin], "swap", "USDT", suspended)
+    assert names.resolve("ETHUSDT") == halted.symbol
+    assert names.resolve("BTC/USDT") == twin.symbol
+    assert halted.symbol not in names.listings
+
+
 def test_an_unknown_name_names_the_nearest() -> None:
     with pytest.raises(UnknownSymbol) as caught:
         directory().resolve("BTCUSTD")

@@ -38,8 +38,7 @@ class Account:
     async def _look(self, *, online: bool) -> None:
         venue = self.connection.venue
         with self._noted():
-            await venue.connect()
-            self.connection.known = True
+            await self.connection.load_markets()
             self._say(f"connected, {venue.describe()}" if online else venue.describe())
         if not online or not self.connection.known:
             return

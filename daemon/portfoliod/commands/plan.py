@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
 
 import msgspec
 
 from portfoliod.capital import paper_venues
-from portfoliod.errors import UnknownSymbol, VenueUnreachable
+from portfoliod.errors import MarketGone, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import CONFIRMED, Journal
-from portfoliod.model import ZERO, Book, Decision, Key, MarketRules, PortfolioConfig, Side
+from portfoliod.model import ZERO, Book, Decision, Key, MarketRules, PortfolioConfig, Side, Standing
 from portfoliod.planning import FLATTENED
 from portfoliod.reconciler.capital import why_doubted
 from portfoliod.reconciler.connection import Connection, resolve
@@ -22,9 +22,10 @@ from portfoliod.reconciler.order_rate import MINUTE
 from portfoliod.service import open_connections
 from portfoliod.settings import Settings, drivers, policy_of
 from portfoliod.status import plain
-from portfoliod.step import Access, Exposure, Facts, Price, Reading, Recheck, actions, decide_step
+from portfoliod.step import Exposure, Facts, Price, Reading, Recheck, actions, decide_step
 from portfoliod.switches import HaltSwitch
 from portfoliod.targets import Wanted, changed, decide, gross_notional, stale_contributors, wanted
+from portfoliod.venues import Positions
 from portfoliod.workspace import Workspace
 
 MOST_PARTS = 50
@@ -79,7 +80,8 @@ async def preview(workspace: Workspace, settings: Settings) -> Preview:
         intake.read_all()
         usage = intake.usage(settings.default_venue, drivers(settings))
         used = {name: connections[name] for name in sorted(usage.opened(drivers(settings)))}
-        for outcome in await asyncio.gather(*map(_connect, used.values()), return_exceptions=True):
+        connecting = (connection.load_markets() for connection in used.values())
+        for outcome in await asyncio.gather(*connecting, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
         return await _Rehearsal(workspace, settings, intake, journal, used).preview()
@@ -87,11 +89,6 @@ async def preview(workspace: Workspace, settings: Settings) -> Preview:
         await asyncio.gather(*(connection.venue.close() for connection in connections.values()))
         if journal is not None:
             await journal.close()
-
-
-async def _connect(connection: Connection) -> None:
-    await connection.venue.connect()
-    connection.known = True
 
 
 class _Rehearsal:
@@ -112,7 +109,7 @@ class _Rehearsal:
         self._drivers = drivers(settings)
         self._paper = paper_venues(self._drivers)
         self._halt = HaltSwitch(workspace).read()
-        self._snapshots: dict[str, Mapping[str, Decimal]] = {}
+        self._snapshots: dict[str, Positions] = {}
         self._sent = 0 if journal is None else len(journal.sent_since(time.time() - MINUTE))
         self._orders: list[PlannedOrder] = []
         self._skipped: list[Skipped] = []
@@ -206,23 +203,26 @@ class _Rehearsal:
             while not isinstance(action, (actions.Send, actions.Wait, actions.Done)):
                 fresh = await self._learned(facts, action, connection, decisions)
                 if isinstance(fresh, str):
-                    self._skip(key, decision.quantity - facts.expected, fresh)
+                    self._skip(key, self._away(facts), fresh)
                     return
                 facts = fresh
                 action = decide_step(facts)
             if not isinstance(action, actions.Send):
-                self._ended(key, decision, action)
+                self._ended(facts, decision, action)
                 return
             facts = self._sent_in_mind(facts, action, decision)
-        self._skip(
-            key, decision.quantity - facts.expected, f"more parts of the same order follow the {MOST_PARTS} listed"
-        )
+        self._skip(key, self._away(facts), f"more parts of the same order follow the {MOST_PARTS} listed")
+
+    def _away(self, facts: Facts) -> Decimal:
+        """Return how far a market is from its target, as far as its position is known."""
+        target = ZERO if facts.decision is None or facts.flattening else facts.decision.quantity
+        return target - (facts.expected if facts.snapshot is None else facts.snapshot.quantity)
 
     def _facts(self, decision: Decision, connection: Connection) -> Facts:
         journal, key = self._journal, decision.key
         return Facts(
             policy=self._policy,
-            access=Access(pause=connection.pause()),
+            availability=connection.availability(),
             halt=self._halt,
             rules=_listed(connection, key.symbol),
             book=None if journal is None else journal.books.get(key),
@@ -247,7 +247,7 @@ class _Rehearsal:
             case actions.ReadPosition():
                 try:
                     quantity = await self._position(key)
-                except VenueUnreachable as error:
+                except (MarketGone, VenueUnreachable) as error:
                     return f"{error.what}: {error.found}"
                 return msgspec.structs.replace(facts, snapshot=Reading(quantity, confirmed=True))
             case actions.ReadPrice():
@@ -283,9 +283,8 @@ class _Rehearsal:
 
     async def _position(self, key: Key) -> Decimal:
         if key.venue not in self._snapshots:
-            snapshot = await self._connections[key.venue].venue.positions(time.monotonic())
-            self._snapshots[key.venue] = snapshot.quantities
-        return self._snapshots[key.venue].get(key.symbol, ZERO)
+            self._snapshots[key.venue] = await self._connections[key.venue].venue.positions(time.monotonic())
+        return self._snapshots[key.venue].quantity(key.symbol)
 
     async def _price(self, connection: Connection, symbol: str) -> Price:
         try:
@@ -293,11 +292,14 @@ class _Rehearsal:
         except VenueUnreachable:
             return Price(None)
 
-    def _ended(self, key: Key, decision: Decision, action: actions.Wait | actions.Done) -> None:
+    def _ended(self, facts: Facts, decision: Decision, action: actions.Wait | actions.Done) -> None:
         """Take note of why nothing more would be sent."""
-        if isinstance(action, actions.Wait) and action.legs:
-            self._skip(key, action.legs[0].signed, action.reason)
-        elif isinstance(action, actions.Wait) or action.difference != 0:
+        key = decision.key
+        if isinstance(action, actions.Wait):
+            locked = "locked: " if action.standing is Standing.LOCKED else ""
+            away = action.legs[0].signed if action.legs else self._away(facts)
+            self._skip(key, away, f"{locked}{action.reason}")
+        elif action.difference != 0:
             self._skip(key, action.difference, action.reason)
         elif action.flattened:
             self._skip(key, decision.quantity, FLATTENED)
@@ -321,5 +323,5 @@ class _Rehearsal:
 def _listed(connection: Connection, symbol: str) -> MarketRules | None:
     try:
         return connection.venue.rules(symbol)
-    except UnknownSymbol:
+    except MarketGone:
         return None

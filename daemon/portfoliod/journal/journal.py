@@ -161,6 +161,11 @@ class Journal:
         (total,) = await self.write(lambda store: store.filled(intent.key, intent.client_id))
         return cast("Decimal", total)
 
+    async def fills_of(self, intent: Intent) -> list[Fill]:
+        """Return the journaled fills of an order."""
+        (found,) = await self.write(lambda store: list(store.fills_of(intent.key, intent.client_id)))
+        return cast("list[Fill]", found)
+
     async def ended_unfilled(self, key: Key, most: int) -> list[Intent]:
         """Return the last intents of a key, in this process or before, that ended without being filled in whole."""
         (found,) = await self.write(lambda store: list(store.ended_unfilled(key, most)))

@@ -272,6 +272,16 @@ class Store:
         )
         return sum((Decimal(quantity) for (quantity,) in rows), Decimal(0))
 
+    def fills_of(self, key: Key, client_id: str) -> Iterator[Fill]:
+        """Yield the fills of an order."""
+        for trade_id, side, quantity, price, fee, currency, at in self.connection.execute(
+            "SELECT trade_id, side, quantity, price, fee, fee_currency, at FROM fills"
+            " WHERE client_id = ? AND venue = ? AND symbol = ?",
+            (client_id, *key),
+        ):
+            amounts = Decimal(quantity), Decimal(price), Decimal(fee)
+            yield Fill(key, trade_id, client_id, Side(side), *amounts, currency, at)
+
     def books(self) -> Iterator[Book]:
         """Yield what the position of each traded key must be."""
         for venue, symbol, taken_over, expected in self.connection.execute(

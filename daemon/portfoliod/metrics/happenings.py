@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from portfoliod.bounded import Bounded
 from portfoliod.logs import Event
 
 MOST_WAITING = 100_000
@@ -23,9 +24,9 @@ class Happenings:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._heard: deque[tuple[float, Event]] = deque(maxlen=MOST_WAITING)
-        self._files: dict[str, float] = {}
-        self._decisions: dict[str, float] = {}
-        self._orders: dict[str, float] = {}
+        self._files: Bounded[str, float] = Bounded(MOST_REMEMBERED)
+        self._decisions: Bounded[str, float] = Bounded(MOST_REMEMBERED)
+        self._orders: Bounded[str, float] = Bounded(MOST_REMEMBERED)
         self._events = Counter("portfoliod_events", "Events by name", ("event", "level"), registry=registry)
         self._outcomes = Counter("portfoliod_orders", "Orders by outcome", ("venue", "outcome"), registry=registry)
         self._fills = Counter("portfoliod_fills", "Fills", ("venue", "side"), registry=registry)
@@ -75,14 +76,14 @@ class Happenings:
         decisions = [f"{cycle} {event.get('venue')} {event.get('symbol')}" for cycle in cycles]
         if name in {"state.accepted", "config.accepted"}:
             for cycle in cycles:
-                _remember(self._files, cycle, at)
+                self._files[cycle] = at
         elif name == "target.decided":
             self._observe("target", at, [self._files.get(cycle) for cycle in cycles])
             for decision in decisions:
-                _remember(self._decisions, decision, at)
+                self._decisions[decision] = at
         elif name == "order.sent":
             self._observe("sent", at, [self._decisions.pop(decision, None) for decision in decisions])
-            _remember(self._orders, order, at)
+            self._orders[order] = at
         elif name in {"order.acknowledged", "order.filled"}:
             self._observe(name.partition(".")[2], at, [self._orders.get(order)])
 
@@ -91,9 +92,3 @@ class Happenings:
         known = [moment for moment in since if moment is not None]
         if known:
             self._stages.labels(stage).observe(at - max(known))
-
-
-def _remember(moments: dict[str, float], name: str, at: float) -> None:
-    moments[name] = at
-    while len(moments) > MOST_REMEMBERED:
-        del moments[next(iter(moments))]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 
 import structlog
 
+from portfoliod.backoff import Backoff
 from portfoliod.errors import (
     KeysRefused,
     PortfoliodError,
@@ -21,12 +23,13 @@ from portfoliod.errors import (
 )
 from portfoliod.model import Problem
 from portfoliod.reconciler.guarded import GuardedVenue, driver_failed
+from portfoliod.step.availability import Availability, Link, availability
 from portfoliod.venues import Reconnected, Venue, VenueEvent
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 REMINDER_SECONDS = 3600.0
-LONGEST_PAUSE = 60.0
+FIRST_PAUSE = 1.0
 """Between two attempts to connect."""
 
 
@@ -38,10 +41,7 @@ class Connection:
         self.driver = driver
         self.read_only = read_only
         """Looked at, not traded on."""
-        self.linked = False
-        """Whether markets are loaded and the streams are believed to be up."""
-        self.known = False
-        """Whether markets were ever loaded in this process."""
+        self._link = Link.NEVER
         self.problem: Problem | None = None
         """Why it does not answer, until it does."""
         self.stopped: Problem | None = None
@@ -56,14 +56,34 @@ class Connection:
         self._paused_until = self._pause_said_until = 0.0
 
     @property
+    def linked(self) -> bool:
+        """Whether markets are loaded and the streams are believed to be up."""
+        return self._link is Link.UP
+
+    @property
+    def known(self) -> bool:
+        """Whether markets were ever loaded in this process."""
+        return self._link is not Link.NEVER
+
+    @property
     def connected(self) -> bool:
         """Whether it answers: streams and reads."""
         return self.linked and self.problem is None
+
+    def availability(self) -> Availability:
+        """Return what may be done with it now. A pause is said once."""
+        return availability(self._link, stopped=self.stopped, silent=self.problem, pause=self.pause())
 
     @property
     def problems(self) -> list[Problem]:
         """What a person should know of it now."""
         return [problem for problem in (self.stopped, self.problem, self.doubt) if problem is not None]
+
+    async def load_markets(self) -> None:
+        """Get to know its markets and no more, for a command that only looks. Raises what `connect` does."""
+        await self.venue.connect()
+        if self._link is Link.NEVER:
+            self._link = Link.LOST
 
     async def connect(self) -> None:
         """Connect once.
@@ -78,8 +98,7 @@ class Connection:
         if self.stopped is not None:
             await self.verify()
         recovered = self.problem is not None
-        self.linked = self.known = True
-        self.problem = None
+        self._link, self.problem = Link.UP, None
         event = "venue.recovered" if recovered else "venue.connected"
         log.info(event, venue=self.venue.name, driver=self.driver, prices=self.venue.describe())
 
@@ -90,40 +109,38 @@ class Connection:
         keys_refused: Callable[[KeysRefused], None],
     ) -> None:
         """Keep the venue connected until cancelled: call `up` after each connection and `happened` for each event."""
-        pause = 1.0
+        backoff = Backoff(FIRST_PAUSE)
         while True:
-            started = time.monotonic()
+            started, least = time.monotonic(), 0.0
             try:
                 await self._follow(up, happened)
             except KeysRefused as error:
                 self.failed(error)
                 keys_refused(error)
-                pause = LONGEST_PAUSE
+                least = backoff.longest
             except (VenueError, UnknownSymbol) as error:
                 self.failed(error)
             except SettingsError as error:
                 if not self.known:
                     raise
                 self.failed(error)
-            if time.monotonic() - started > LONGEST_PAUSE:
-                pause = 1.0
-            self.linked = False
-            await asyncio.sleep(max(pause, self.pause()))
-            pause = min(pause * 2, LONGEST_PAUSE)
+            self._link = Link.LOST if self.known else Link.NEVER
+            await asyncio.sleep(max(backoff.after_failure(time.monotonic() - started), least, self.pause()))
 
     async def _follow(self, up: Callable[[], None], happened: Callable[[str, VenueEvent], Awaitable[None]]) -> None:
         """Connect where that is due, and pass the venue's events on until its streams break off."""
         if not self.linked:
             await self.connect()
             up()
-        async for event in self.venue.events():
-            try:
-                await happened(self.venue.name, event)
-            except Exception as error:
-                # What nobody can make sense of is the driver's mistake, and must not end the other venues.
-                raise driver_failed(self.venue.name, error) from error
-            if isinstance(event, Reconnected):
-                up()
+        async with contextlib.aclosing(self.venue.events()) as events:
+            async for event in events:
+                try:
+                    await happened(self.venue.name, event)
+                except Exception as error:
+                    # What nobody can make sense of is the driver's mistake, and must not end the other venues.
+                    raise driver_failed(self.venue.name, error) from error
+                if isinstance(event, Reconnected):
+                    up()
 
     async def verify(self) -> bool:
         """Ask whether the account is what it was, and return whether that ended a stop.

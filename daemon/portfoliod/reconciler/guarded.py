@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from decimal import Decimal
 from typing import ParamSpec, TypeVar
 
@@ -151,11 +151,16 @@ class GuardedVenue:
         """Return what a person should know of the account."""
         return await self._ask(CONNECTING * self.patience, self.inner.inspect)
 
-    async def events(self) -> AsyncIterator[VenueEvent]:
-        """Yield what the venue's streams say, until it is closed."""
+    async def events(self) -> AsyncGenerator[VenueEvent, None]:
+        """Yield what the venue's streams say, until it is closed. Whoever closes this ends the driver's part too."""
         with self._own_errors():
-            async for event in self.inner.events():
-                yield event
+            events = self.inner.events()
+            try:
+                async for event in events:
+                    yield event
+            finally:
+                if isinstance(events, AsyncGenerator):
+                    await events.aclose()
 
     @property
     def _where(self) -> str:

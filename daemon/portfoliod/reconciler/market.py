@@ -8,14 +8,14 @@ from decimal import Decimal
 import msgspec
 import structlog
 
-from portfoliod.errors import KeysRefused, UnknownSymbol, VenueError, VenuePaused, VenueStopped, VenueUnreachable
+from portfoliod.errors import KeysRefused, MarketGone, VenueError, VenuePaused, VenueStopped, VenueUnreachable
 from portfoliod.model import ZERO, Intent, IntentStatus, Key, Lock, MarketRules
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.orders import Orders
 from portfoliod.reconciler.patience import Patience
 from portfoliod.reconciler.positions import PositionClock
-from portfoliod.step import Access, Exposure, Facts, Price, Reading, Recheck, Resolution, actions, decide_step
+from portfoliod.step import Exposure, Facts, Price, Reading, Recheck, Resolution, actions, decide_step
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class Market:
         self.patience = Patience()
         self.rules: MarketRules | None = None
         self.price: Decimal | None = None
-        self.access = Access()
+        self.availability = connection.availability()
         self._desk = desk
         self._journal = desk.journal
         self._connection = connection
@@ -86,16 +86,12 @@ class Market:
             learned.snapshot = None
         self._had_book = book is not None
         connection = self._connection
-        self.access = Access(
-            known=connection.known,
-            stopped="" if connection.stopped is None else connection.stopped.what,
-            pause=connection.pause() if connection.known else 0.0,
-            read_only=connection.read_only,
-        )
+        self.availability = connection.availability()
         self.rules = self._listed_rules() if connection.known else None
         return Facts(
             policy=desk.policy,
-            access=self.access,
+            availability=self.availability,
+            read_only=connection.read_only,
             halt=desk.halt.now(),
             rules=self.rules,
             book=book,
@@ -123,7 +119,7 @@ class Market:
     def _listed_rules(self) -> MarketRules | None:
         try:
             return self._venue.rules(self.key.symbol)
-        except UnknownSymbol:
+        except MarketGone:
             return None
 
     async def carry_out(self, action: actions.Action, learned: Learned) -> None:
@@ -189,7 +185,7 @@ class Market:
         snapshot = await self._venue.positions(newer_than)
         self.clock.needs_snapshot = False
         self._connection.positions_at = snapshot.at
-        return snapshot.quantities.get(self.key.symbol, ZERO)
+        return snapshot.quantity(self.key.symbol)
 
     async def _price_now(self) -> Price:
         """Return the price, that of a decision of this moment where there is one; none where none is to be had."""

@@ -16,6 +16,7 @@ from portfoliod.journal import Journal
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, Key
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
+from portfoliod.reconciler.increment import increment
 from portfoliod.step.facts import Resolution
 from portfoliod.venues import OrderReport
 
@@ -111,7 +112,7 @@ class Orders:
             report = await self._venue.find(intent)
             if report is None:
                 continue
-            new = await self._journal.record_fills(report.fills)
+            new = await self._journal.record_fills(await self._fills(intent, report))
             for fill in new:
                 log_fill(fill, intent.cycle)
             all_told = all_told and await self._journal.filled(intent) >= report.filled
@@ -135,7 +136,7 @@ class Orders:
         if left <= 0:
             await self._conclude(intent, IntentStatus.DONE, "its fills are all known")
             return _found(intent, IntentStatus.DONE)
-        away = snapshot.quantities.get(intent.key.symbol, ZERO) - self._journal.books[intent.key].expected
+        away = snapshot.quantity(intent.key.symbol) - self._journal.books[intent.key].expected
         moved = away * intent.side.sign
         if not self._at_rest(intent, filled_before + moved):
             return _found(intent, still)
@@ -194,17 +195,25 @@ class Orders:
     async def _record(self, intent: Intent, report: OrderReport, event: str) -> IntentStatus:
         """Journal what the venue says. An order is final only once every fill that it counts is journaled."""
         self._forget(intent)
-        status = report.status
-        known = sum((fill.quantity for fill in report.fills), ZERO)
+        status, fills = report.status, await self._fills(intent, report)
+        known = sum((fill.quantity for fill in fills), ZERO)
         if status.terminal and known < report.filled:
-            for fill in await self._journal.record_fills(report.fills):
+            for fill in await self._journal.record_fills(fills):
                 log_fill(fill, intent.cycle)
             if await self._journal.filled(intent) < report.filled:
                 status = IntentStatus.WORKING
         log.info(event, **_named(intent), status=str(status))
-        for fill in await self._journal.settle(intent, status, str(report.status), report.fills):
+        for fill in await self._journal.settle(intent, status, str(report.status), fills):
             log_fill(fill, intent.cycle)
         return status
+
+    async def _fills(self, intent: Intent, report: OrderReport) -> Sequence[Fill]:
+        """Return a report's fills; of sums what the journal, in this process or before, does not have of them yet."""
+        if not report.summed or not report.fills:
+            return report.fills
+        known = await self._journal.fills_of(intent)
+        more = (increment(whole, known) for whole in report.fills)
+        return [fill for fill in more if fill is not None]
 
 
 def _found(intent: Intent, status: IntentStatus, doubt: str = "") -> Resolution:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 
-LONGEST = 60.0
+from portfoliod.backoff import Backoff
+
+FIRST = 0.5
+"""Seconds."""
 
 
 class Patience:
@@ -14,25 +16,23 @@ class Patience:
     def __init__(self) -> None:
         self.set_back = ""
         """What the last order that moved nothing came to."""
-        self._failures = 0
-        self._asked = 0
-        """How often in a row an order that is on its way was asked for: to wait for it is no failure."""
+        self._failures = Backoff(FIRST)
+        self._asking = Backoff(FIRST)
+        """For an order that is on its way: to wait for it is no failure."""
         self._not_before = 0.0
         """On the monotonic clock."""
 
     def after_failure(self) -> float:
         """Return how many seconds to wait after another failure in a row."""
-        self._failures += 1
-        return _doubled(self._failures)
+        return self._failures.after_failure()
 
     def before_asking_again(self) -> float:
         """Return how many seconds to wait before an order that is on its way is asked for once more."""
-        self._asked += 1
-        return _doubled(self._asked)
+        return self._asking.after_failure()
 
     def know_the_outcome(self) -> None:
         """Note that an order is on its way no longer."""
-        self._asked = 0
+        self._asking.reset()
 
     def hold_orders_back(self, reason: str) -> float:
         """Let the next order wait as after a failure, and return for how many seconds."""
@@ -46,8 +46,5 @@ class Patience:
 
     def forget(self) -> None:
         """Begin anew: the market is in step, or its target is another one."""
-        self._failures, self._not_before = 0, 0.0
-
-
-def _doubled(times: int) -> float:
-    return min(LONGEST, 0.25 * 2.0 ** min(times, 20)) * random.uniform(0.8, 1.2)  # noqa: S311
+        self._failures.reset()
+        self._not_before = 0.0

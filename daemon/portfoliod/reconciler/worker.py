@@ -26,7 +26,7 @@ from portfoliod.reconciler.market import Learned, Market
 from portfoliod.reconciler.orders import Orders
 from portfoliod.reconciler.refusals import Refusals
 from portfoliod.reconciler.snapshot import MarketSnapshot
-from portfoliod.step import actions, decide_step
+from portfoliod.step import State, actions, decide_step
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -110,7 +110,7 @@ class Worker:
         async with self._busy:
             look = self.last = await self._try()
             self.looks += 1
-            if look.again != NOW and self.market.access.pause <= 0:
+            if look.again != NOW and self.market.availability.state is not State.PAUSED:
                 # In a pause nobody on the venue trades: it goes first afterwards.
                 await self._desk.reductions.done(self.key)
             return look
@@ -124,7 +124,7 @@ class Worker:
         except (VenuePaused, VenueStopped) as error:
             self._connection.failed(error)
             blocked = decide_step(self.market.gather(Learned()))
-            if isinstance(blocked, actions.Wait) and self.market.access.blocked:
+            if isinstance(blocked, actions.Wait) and not self.market.availability.usable:
                 return self._waiting(blocked)
             return Look(Standing.UNKNOWN, error.what, self._patience.after_failure())
         except (VenueError, UnknownSymbol) as error:
@@ -194,7 +194,7 @@ class Worker:
             case actions.Retry.AFTER_FAILURE:
                 return self._patience.after_failure()
             case actions.Retry.AFTER_PAUSE:
-                return self.market.access.pause + random.uniform(*LATER_THAN_ASKED)  # noqa: S311
+                return self.market.availability.seconds + random.uniform(*LATER_THAN_ASKED)  # noqa: S311
             case actions.Retry.RE_READ:
                 return self.market.clock.before_re_read()
             case actions.Retry.ASK_AGAIN:

@@ -6,18 +6,20 @@ daemon and `plan` do so; between the journal's flush and the wire a worker asks 
 """
 
 from portfoliod.step import actions
+from portfoliod.step.availability import Availability, State
 from portfoliod.step.decide import GO_LIVE, decide_step
-from portfoliod.step.facts import Access, Exposure, Facts, Price, Reading, Recheck, Resolution
+from portfoliod.step.facts import Exposure, Facts, Price, Reading, Recheck, Resolution
 
 __all__ = [
     "GO_LIVE",
-    "Access",
+    "Availability",
     "Exposure",
     "Facts",
     "Price",
     "Reading",
     "Recheck",
     "Resolution",
+    "State",
     "actions",
     "decide_step",
 ]

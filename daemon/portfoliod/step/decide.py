@@ -27,7 +27,8 @@ from portfoliod.step.actions import (
     Unlock,
     Wait,
 )
-from portfoliod.step.facts import Access, Exposure, Facts, Reading
+from portfoliod.step.availability import Availability, State
+from portfoliod.step.facts import Exposure, Facts, Reading
 
 STREAM_SECONDS = 0.3
 """How long after a fill its position may still be on its way in the stream, so that it need not be asked for."""
@@ -40,7 +41,7 @@ GO_LIVE = 'set mode = "live" and start with: portfoliod run --live'
 
 def decide_step(facts: Facts) -> Action:
     """Return what to do next about a market."""
-    action = _blocked(facts.access) or _unsettled(facts)
+    action = _blocked(facts.availability) or _unsettled(facts)
     if action is not None:
         return action
     if facts.rules is None:
@@ -49,14 +50,11 @@ def decide_step(facts: Facts) -> Action:
     return _trade(facts, facts.rules, position) if isinstance(position, Decimal) else position
 
 
-def _blocked(access: Access) -> Wait | None:
-    if not access.known:
-        return Wait(Standing.UNKNOWN, "the venue was never reached")
-    if access.stopped:
-        return Wait(Standing.REFUSED, f"the venue is stopped: {access.stopped}")
-    if access.pause > 0:
-        return Wait(Standing.UNKNOWN, f"the venue asks for a pause of {access.pause:.1f} s", Retry.AFTER_PAUSE)
-    return None
+def _blocked(venue: Availability) -> Wait | None:
+    if venue.usable:
+        return None
+    standing = Standing.REFUSED if venue.state is State.STOPPED else Standing.UNKNOWN
+    return Wait(standing, venue.reason, Retry.AFTER_PAUSE if venue.seconds else Retry.ON_EVENT)
 
 
 def _unsettled(facts: Facts) -> Action | None:
@@ -69,7 +67,7 @@ def _unsettled(facts: Facts) -> Action | None:
         return None
     intent = facts.pending[0]
     if found is None or found.client_id != intent.client_id:
-        adds = not intent.reduce_only and not facts.access.read_only
+        adds = not intent.reduce_only and not facts.read_only
         if facts.halt is not None and adds and intent.client_id not in facts.cancelled:
             return Cancel(intent)
         return Resolve(intent)
@@ -93,7 +91,7 @@ def _position(facts: Facts, rules: MarketRules) -> Decimal | Action:
     read, book, lock = facts.snapshot, facts.book, facts.lock
     if facts.moved:
         return Wait(Standing.WORKING, "the position moved while it was read", Retry.AT_ONCE)
-    if facts.access.read_only:
+    if facts.read_only:
         if not facts.policy.ledger and read is None:
             return ReadPosition()
         position = facts.expected if read is None else read.quantity
@@ -152,7 +150,7 @@ def _trade(facts: Facts, rules: MarketRules, position: Decimal) -> Action:
     if not planned.legs:
         return _nothing_to_send(facts, decision, planned, position)
     leg, difference = planned.legs[0], planned.difference
-    if facts.access.read_only:
+    if facts.read_only:
         would = ", then ".join(f"{one.side} {one.quantity.normalize():f} ({one.reason})" for one in planned.legs)
         refusal = Refusal("mode", facts.policy.mode, f"read only: would {would}; {GO_LIVE}")
         return _refused(refusal, position, difference, planned.legs)

@@ -8,23 +8,7 @@ import msgspec
 
 from portfoliod.model import ZERO, Book, Decision, Halt, Intent, IntentStatus, Lock, MarketRules
 from portfoliod.policy import Policy
-
-
-class Access(msgspec.Struct, frozen=True):
-    """Whether a venue may be asked, and traded on."""
-
-    known: bool = True
-    """Whether it was ever reached."""
-    stopped: str = ""
-    """Why nothing is sent there."""
-    pause: float = 0.0
-    """For how many seconds it wants to be left alone."""
-    read_only: bool = False
-
-    @property
-    def blocked(self) -> bool:
-        """Whether it must not even be asked."""
-        return not self.known or bool(self.stopped) or self.pause > 0
+from portfoliod.step.availability import Availability
 
 
 class Resolution(msgspec.Struct, frozen=True):
@@ -72,15 +56,18 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a market at one moment."""
 
     policy: Policy
-    access: Access
+    availability: Availability
+    """What may be done with the venue."""
     halt: Halt | None
     rules: MarketRules | None
-    """None where the market is not listed any more."""
+    """None where the market is gone."""
     book: Book | None
     lock: Lock | None
     decision: Decision | None
     pending: tuple[Intent, ...] = ()
     """Orders whose outcome is not known to be final, oldest first."""
+    read_only: bool = False
+    """Whether the venue is looked at and not traded on."""
     stopping: bool = False
     """Whether the process winds down."""
     cancelled: frozenset[str] = frozenset()

@@ -7,14 +7,16 @@ world (of a fill) in epoch seconds.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
 
-from portfoliod.model import Fill, Intent, IntentStatus, MarketRules, Problem
+from portfoliod.errors import MarketGone
+from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Problem
 
 PositionMode = Literal["one_way", "hedge"]
 
@@ -32,6 +34,18 @@ class Positions(msgspec.Struct, frozen=True):
     at: float
     """A moment at or before which the venue made this snapshot: what happened later may be missing from it."""
     quantities: Mapping[str, Decimal]
+    unlisted: Set[str] = frozenset()
+    """Markets that are gone, and in which the account holds something all the same: nobody knows how much."""
+
+    def quantity(self, symbol: str) -> Decimal:
+        """Return what is held in a market, 0 where that is flat.
+
+        Raises:
+            MarketGone: something is, but the market that would say how much is not listed any more.
+        """
+        if symbol in self.unlisted:
+            raise MarketGone("a position's market is not listed any more", where=symbol, found="it is still held")
+        return self.quantities.get(symbol, ZERO)
 
 
 class OrderReport(msgspec.Struct, frozen=True):
@@ -41,10 +55,12 @@ class OrderReport(msgspec.Struct, frozen=True):
     status: IntentStatus
     filled: Decimal
     fills: Sequence[Fill] = ()
+    summed: bool = False
+    """Whether the venue lists no trades: `fills` is then one that stands for all of `filled`, at the average price."""
 
 
 class Filled(msgspec.Struct, frozen=True):
-    """An execution on the account, of whoever sent the order."""
+    """An execution on the account, of whoever sent the order, that no reply of `place` or `find` told."""
 
     fill: Fill
 
@@ -142,7 +158,14 @@ class Venue(Protocol):
         ...
 
     def rules(self, symbol: str) -> MarketRules:
-        """Return what the venue accepts in a market that `resolve` returned."""
+        """Return what the venue accepts in a market that `resolve` returned, now or in an earlier process.
+
+        A market that is suspended, or in which positions can only be closed, has rules all the same.
+
+        Raises:
+            MarketGone: the venue lists it no more.
+            UnknownSymbol: its rules are not known yet.
+        """
         ...
 
     async def price(self, symbol: str) -> Price:
@@ -168,7 +191,7 @@ class Venue(Protocol):
         ...
 
     async def place(self, intent: Intent) -> OrderReport:
-        """Send a market order once, under the intent's client order id.
+        """Send a market order once, under the intent's client order id. Its fills are told here, not in `events` too.
 
         Raises:
             OrderRefused: the venue proved that it did not take it.
@@ -181,7 +204,11 @@ class Venue(Protocol):
         ...
 
     async def find(self, intent: Intent) -> OrderReport | None:
-        """Return what the venue knows of an order, None where it does not know it now."""
+        """Return what the venue knows of an order, None where it does not know it now.
+
+        Fills that were told before are in it again: whoever asks knows them by their trade ids, or, of a `summed`
+        report, by what he has of the order already.
+        """
         ...
 
     def pause(self) -> float:
@@ -201,5 +228,15 @@ class Venue(Protocol):
         ...
 
     def events(self) -> AsyncIterator[VenueEvent]:
-        """Yield what the venue's streams say, until it is closed. Raises VenueUnreachable when they break off."""
+        """Yield what the venue's streams say, until it is closed. Raises VenueUnreachable when they break off.
+
+        An execution that a stream brings before the reply to its order is told here as well as there.
+        """
         ...
+
+
+async def silence() -> AsyncIterator[VenueEvent]:
+    """Yield nothing and never end: the events of a venue without streams, whose replies tell everything."""
+    events: asyncio.Queue[VenueEvent] = asyncio.Queue()
+    while True:
+        yield await events.get()

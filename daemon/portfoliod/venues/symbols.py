@@ -7,7 +7,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from portfoliod.bounded import Bounded
 from portfoliod.errors import UnknownSymbol
+
+REMEMBERED = 1_000
+"""Names that are not listed."""
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -31,29 +35,30 @@ class Listing(msgspec.Struct, frozen=True):
 class Directory:
     """The markets of one venue by every name that they go by."""
 
-    def __init__(self, venue: str, listings: Iterable[Listing], market_type: str, quote: str) -> None:
+    def __init__(
+        self, venue: str, listings: Iterable[Listing], market_type: str, quote: str, suspended: Iterable[Listing] = ()
+    ) -> None:
         self._venue = venue
         self._market_type = market_type
         self._quote = quote
         self._by_name: dict[str, list[Listing]] = {}
-        self._symbols: dict[str, Listing] = {}
-        self._unlisted: dict[str, list[str]] = {}
+        self._symbols = {listing.symbol: listing for listing in listings}
+        self._unlisted: Bounded[str, list[str]] = Bounded(REMEMBERED)
         """Names that were asked for and are not listed, with what reads like them."""
-        for listing in listings:
-            self._symbols[listing.symbol] = listing
+        for listing in (*self._symbols.values(), *suspended):
             for name in dict.fromkeys(listing.names()):
                 self._by_name.setdefault(name, []).append(listing)
 
     @property
     def listings(self) -> Mapping[str, Listing]:
-        """The markets by unified symbol."""
+        """The markets that trade, by unified symbol."""
         return self._symbols
 
     def resolve(self, text: str) -> str:
         """Return the unified symbol that a text means.
 
         A symbol with a settlement currency (`BTC/USDT:USDT`) says which market it means; every other form prefers the
-        venue's market type, then its quote currency.
+        venue's market type, then its quote currency. Of several that fit as well, those that trade go first.
 
         Raises:
             UnknownSymbol: there is no such market, or there are several.
@@ -69,7 +74,8 @@ class Directory:
             [listing for listing in candidates if self._fits(listing)],
             candidates,
         )
-        for preferred in preferences:
+        for fitting in preferences:
+            preferred = [listing for listing in fitting if listing.symbol in self._symbols] or fitting
             if len(preferred) == 1:
                 return preferred[0].symbol
             if preferred:

@@ -17,6 +17,7 @@ import structlog
 import watchfiles
 from watchfiles import Change
 
+from portfoliod.backoff import Backoff
 from portfoliod.errors import JournalFailed
 from portfoliod.intake import Intake, Kind, Source
 from portfoliod.journal import Journal, Retirement
@@ -37,7 +38,8 @@ QUIET_SECONDS = 5.0
 SCAN_SECONDS = 5.0
 GRACE_SECONDS = 10.0
 """How long a strategy may be gone before `on_removed = "close"` retires it."""
-LONGEST_PAUSE = 60.0
+FIRST_PAUSE = 2.0
+"""Before watchfiles is started again."""
 
 
 class Watcher:
@@ -88,7 +90,7 @@ class Watcher:
 
     async def _follow(self) -> None:
         """Supervise watchfiles: it dies on names that are not UTF-8 and on folders that it may not read."""
-        failures = 0
+        backoff, failing = Backoff(FIRST_PAUSE), False
         while True:
             started = time.monotonic()
             try:
@@ -98,10 +100,11 @@ class Watcher:
                 reason = str(error)
             except ExceptionGroup as group:
                 reason = str(group.exceptions[0])
-            failures = failures + 1 if time.monotonic() - started < LONGEST_PAUSE else 1
-            if failures == 1:
+            worked_for = time.monotonic() - started
+            if not failing or worked_for > backoff.longest:
                 log.warning("watch.failed", reason=reason, kept=f"a scan every {SCAN_SECONDS:g} s finds what changes")
-            await asyncio.sleep(min(LONGEST_PAUSE, 2.0**failures))
+            failing = True
+            await asyncio.sleep(backoff.after_failure(worked_for))
 
     async def _watch(self) -> None:
         """Pass on what watchfiles tells, until a folder that it watches is another one, or its step does not suit."""

@@ -13,7 +13,7 @@ import structlog
 from portfoliod.errors import VenueStopped, VenueUnreachable
 from portfoliod.model import ZERO
 from portfoliod.venues.ccxtpro.dialects import at_path
-from portfoliod.venues.ccxtpro.exchange import Exchange, OrderAbsent, decimal
+from portfoliod.venues.ccxtpro.exchange import Exchange, decimal
 from portfoliod.venues.ccxtpro.markets import Market, Markets
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.protocol import PositionMode, Positions
@@ -35,6 +35,10 @@ class Account:
         self._last: Positions | None = None
         self._listed = False
         """Whether the last answer listed any position, be it in a market that is not known here."""
+        self._unlisted: set[str] = set()
+        """In the last answer: what is held in markets that are not known here."""
+        self._ids: dict[str, str] = {}
+        """The symbols of markets in which something was held, by the exchange's names: ccxt forgets a market."""
         self._reading = asyncio.Lock()
         self._moved: dict[str, float] = {}
 
@@ -51,7 +55,7 @@ class Account:
                 return self._last
             asked = time.monotonic()
             quantities = await self._believable(markets)
-            self._last = Positions(asked, quantities)
+            self._last = Positions(asked, quantities, frozenset(self._unlisted))
             return self._last
 
     async def equity(self, markets: Markets) -> Decimal:
@@ -123,7 +127,7 @@ class Account:
         parameters = () if question.of_market else (self._parameters(),)
         try:
             answer = await self._exchange.read(question.method, *about[question.of_market], *parameters)
-        except (VenueUnreachable, OrderAbsent) as error:
+        except VenueUnreachable as error:
             log.debug("mode.not_told", venue=self._exchange.venue, error=str(error))
             return None
         told = at_path(answer, question.path)
@@ -151,7 +155,8 @@ class Account:
         if self._last is None:
             return []
         moved = {symbol for symbol, at in self._moved.items() if at >= self._last.at}
-        return [symbol for symbol in self._last.quantities if symbol not in quantities and symbol not in moved]
+        seen = moved | self._unlisted | quantities.keys()
+        return [symbol for symbol in self._last.quantities if symbol not in seen]
 
     async def _margin_is_used(self) -> bool:
         """Return whether the exchange keeps margin for positions, where it tells that apart from margin for orders."""
@@ -176,10 +181,7 @@ class Account:
             held = {code: decimal(total) or ZERO for code, total in (balance.get("total") or {}).items()}
             spot = markets.spot(self._settings.quote)
             return {spot[code].listing.symbol: total for code, total in held.items() if total and code in spot}
-        try:
-            rows = await self._exchange.read("fetch_positions", None, self._parameters())
-        except OrderAbsent as error:
-            raise VenueUnreachable("positions: no usable answer", found=str(error)) from error
+        rows = await self._exchange.read("fetch_positions", None, self._parameters())
         if not isinstance(rows, list):
             raise VenueUnreachable(
                 "positions: not a list", where=f"venue {self._exchange.venue}", found=repr(rows)[:80]
@@ -190,14 +192,15 @@ class Account:
     def _summed(self, rows: list[Any], markets: Markets) -> dict[str, Decimal]:
         """Return the net quantity of each market; both legs of a hedge count."""
         quantities: dict[str, Decimal] = {}
+        self._unlisted.clear()
         for row in rows:
             symbol = str(row.get("symbol"))
             market = markets.get(symbol)
             if market is not None:
-                held = market.quantity(self._contracts(row))
-                quantities[symbol] = quantities.get(symbol, ZERO) + held
-            elif self._last is not None and symbol in self._last.quantities:
-                raise VenueUnreachable("a position's market is not listed any more", where=symbol)
+                self._ids[market.listing.id] = symbol
+                quantities[symbol] = quantities.get(symbol, ZERO) + market.quantity(self._contracts(row))
+            elif decimal(row.get("contracts")):
+                self._unlisted.add(self._ids.get(symbol, symbol))
         return {symbol: quantity for symbol, quantity in quantities.items() if quantity}
 
     def _contracts(self, row: Mapping[str, Any]) -> Decimal:
@@ -225,7 +228,7 @@ class Account:
         held = {
             spot[code].listing.symbol: total
             for code, value in totals.items()
-            if code in spot and (total := decimal(value))
+            if code in spot and spot[code].active and (total := decimal(value))
         }
         if not held:
             return ZERO

@@ -35,6 +35,10 @@ LISTEN_KEY = re.compile(r"(?i)(listen_?key\W+|/ws/)[a-z0-9]{32,}")
 BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 
 
+OF_AN_ORDER = {"fetch_order", "fetch_order_trades", "fetch_my_trades"}
+"""Questions to which "there is no such order" is an answer. To any other it is none."""
+
+
 class OrderAbsent(Exception):
     """The exchange does not know the order that was asked for."""
 
@@ -66,6 +70,14 @@ class Exchange:
         """Whether its lists can tell that there is no such order."""
         return self.has("fetchOpenOrders") and (self.has("fetchOrders") or self.has("fetchClosedOrders"))
 
+    @property
+    def lists_trades(self) -> bool:
+        """Whether it can be asked for the trades of an order. Where it cannot, only sums are believed.
+
+        What a stream or a reply happens to tell of single trades might be in a sum that was told before.
+        """
+        return self.has("fetchMyTrades") or self.has("fetchOrderTrades")
+
     def pause(self) -> float:
         """Return for how many seconds the exchange asked to be left alone."""
         return max(0.0, self._paused_until - time.monotonic())
@@ -74,7 +86,7 @@ class Exchange:
         """Return what a method of the client answers. It may be asked again: nothing that trades comes through here.
 
         Raises:
-            OrderAbsent: it asked for an order that the exchange does not know.
+            OrderAbsent: it asked for an order (`OF_AN_ORDER`) that the exchange does not know.
             VenuePaused: the exchange wants to be left alone; nothing was asked.
             KeysRefused: certain, after a second refusal.
             VenueUnreachable: anything else.
@@ -101,7 +113,7 @@ class Exchange:
 
     async def failure(self, error: Exception, outcome: Outcome, method: str) -> VenueError | OrderAbsent:
         """Return what a read's failure is to the daemon; an exchange that asked for it gets its pause."""
-        if outcome is Outcome.ABSENT:
+        if outcome is Outcome.ABSENT and method in OF_AN_ORDER:
             return OrderAbsent(self.said(error))
         if outcome is Outcome.LATER:
             self.leave_alone()

@@ -9,7 +9,7 @@ import msgspec
 from portfoliod.errors import VenueError
 from portfoliod.model import Problem
 from portfoliod.venues.ccxtpro.dialects import at_path
-from portfoliod.venues.ccxtpro.exchange import Exchange, OrderAbsent
+from portfoliod.venues.ccxtpro.exchange import Exchange
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.protocol import Inspection, PositionMode
 
@@ -43,7 +43,7 @@ async def _permissions(exchange: Exchange, settings: CcxtSettings) -> tuple[str,
         return f"{exchange.client.id} does not tell what the key may do: see that it cannot withdraw", []
     try:
         permissions = await ask(exchange, settings)
-    except (VenueError, OrderAbsent, AttributeError) as error:
+    except (VenueError, AttributeError) as error:
         return f"what the key may do is not known: {str(error).splitlines()[0]}", []
     problems = []
     if permissions.trade is False:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import structlog
 
+from portfoliod.bounded import Bounded
 from portfoliod.errors import VenueUnreachable
 from portfoliod.model import ZERO, Intent, IntentStatus
 from portfoliod.venues.ccxtpro.account import Account
@@ -20,7 +20,7 @@ from portfoliod.venues.ccxtpro.dialects import filled_in
 from portfoliod.venues.ccxtpro.exchange import Exchange, OrderAbsent, decimal
 from portfoliod.venues.ccxtpro.markets import Market
 from portfoliod.venues.ccxtpro.outcomes import Outcome, outcome_of
-from portfoliod.venues.ccxtpro.trades import Trades, said_client_id, synthetic_fill
+from portfoliod.venues.ccxtpro.trades import Trades, said_client_id, whole_fill
 from portfoliod.venues.protocol import OrderReport
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -54,14 +54,12 @@ class LookUp:
         self._trades = trades
         self._news = news
         self._hears = hears
-        self._sent_at: OrderedDict[str, int] = OrderedDict()
+        self._sent_at: Bounded[str, int] = Bounded(REMEMBERED)
         """By client order id the exchange's time, in milliseconds, at which this process sent an order."""
 
     def sent(self, intent: Intent) -> None:
         """Note when an order is sent, in the exchange's time: our clock may step before it is asked for."""
         self._sent_at[intent.client_id] = self._exchange.client.milliseconds() - self._exchange.clock_ahead
-        if len(self._sent_at) > REMEMBERED:
-            self._sent_at.popitem(last=False)
 
     async def find(self, intent: Intent, market: Market) -> OrderReport | None:
         """Return what the exchange knows of an order, None where it does not know it now."""
@@ -140,21 +138,24 @@ class LookUp:
         """Return what an order, as ccxt parsed it, has come to."""
         order_id = str(order.get("id"))
         self._trades.name(order_id, intent.client_id)
-        for trade in order.get("trades") or []:
-            at = trade.get("timestamp") or order.get("lastTradeTimestamp") or order.get("timestamp")
-            side = trade.get("side") or str(intent.side)
-            self._trades.add({**trade, "order": order_id, "side": side, "timestamp": at})
         status = STATUSES.get(str(order.get("status")), IntentStatus.WORKING)
         filled = market.quantity(decimal(order.get("filled")) or ZERO)
         if filled >= intent.quantity and not status.terminal:
             status = IntentStatus.DONE
-        known = await self._trades_up_to(filled, order_id, intent, market, doubtful=status is IntentStatus.CANCELLED)
-        if filled > known and not (self._exchange.has("fetchMyTrades") or self._exchange.has("fetchOrderTrades")):
-            return OrderReport(intent.client_id, status, filled, [synthetic_fill(order, intent, filled)])
-        fills = self._trades.fills(order_id, intent.client_id, market)
+        summed = not self._exchange.lists_trades
+        if summed:
+            fills = [whole_fill(order, intent, filled)] if filled > 0 else []
+        else:
+            for trade in order.get("trades") or []:
+                at = trade.get("timestamp") or order.get("lastTradeTimestamp") or order.get("timestamp")
+                side = trade.get("side") or str(intent.side)
+                self._trades.add({**trade, "order": order_id, "side": side, "timestamp": at})
+            doubtful = status is IntentStatus.CANCELLED
+            filled = max(filled, await self._trades_up_to(filled, order_id, intent, market, doubtful=doubtful))
+            fills = self._trades.fills(order_id, intent.client_id, market)
         if fills:
             self._account.moved(market.listing.symbol)
-        return OrderReport(intent.client_id, status, max(filled, known), fills)
+        return OrderReport(intent.client_id, status, filled, fills, summed)
 
     async def _trades_up_to(
         self, filled: Decimal, order_id: str, intent: Intent, market: Market, *, doubtful: bool

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from portfoliod.errors import OrderRefused, UnknownSymbol
+from portfoliod.errors import MarketGone, OrderRefused
 from portfoliod.lean_ccxt import ccxt
 from portfoliod.model import ZERO, Intent, MarketRules
 from portfoliod.venues.ccxtpro.dialects import Dialect, at_path, dialect_of
@@ -46,32 +46,32 @@ class Market(msgspec.Struct, frozen=True):
 
 
 class Markets:
-    """All markets that an exchange lists now."""
+    """All markets that an exchange lists now, the suspended ones too."""
 
     def __init__(self, venue: str, client: Any, market_type: str, quote: str) -> None:
         self.venue = venue
         listed = list(_markets(client, market_type, quote))
-        self._by_symbol = {market.listing.symbol: market for market in listed if market.active}
-        self._suspended = {market.listing.symbol: market for market in listed if not market.active}
-        listings = [market.listing for market in self._by_symbol.values()]
-        self.directory = Directory(venue, listings, market_type, quote)
+        self._by_symbol = {market.listing.symbol: market for market in listed}
+        active = [market.listing for market in listed if market.active]
+        suspended = [market.listing for market in listed if not market.active]
+        self.directory = Directory(venue, active, market_type, quote, suspended)
 
     def __getitem__(self, symbol: str) -> Market:
-        """Return a market by its unified symbol.
+        """Return a market by its unified symbol, a suspended one too.
 
         Raises:
-            UnknownSymbol: it is not listed any more.
+            MarketGone: it is not listed any more.
         """
         if symbol not in self._by_symbol:
-            raise UnknownSymbol("the market is not listed any more", where=f"venue {self.venue}", found=symbol)
+            raise MarketGone("the market is not listed any more", where=f"venue {self.venue}", found=symbol)
         return self._by_symbol[symbol]
 
     def __len__(self) -> int:
-        return len(self._by_symbol)
+        return len(self.directory.listings)
 
     def get(self, symbol: str) -> Market | None:
         """Return a market, suspended ones too; None where it is not listed."""
-        return self._by_symbol.get(symbol) or self._suspended.get(symbol)
+        return self._by_symbol.get(symbol)
 
     def spot(self, quote: str) -> Mapping[str, Market]:
         """Return the spot markets against a quote currency by their base currency."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
+from portfoliod.bounded import Bounded
 from portfoliod.errors import OrderRefused, OrderUnknown, VenueError, VenuePaused, VenueUnreachable
 from portfoliod.model import ZERO, Intent, IntentStatus
 from portfoliod.venues.ccxtpro.account import Account
@@ -61,7 +61,7 @@ class Orders:
         """Whether an order was refused since this was last reset: its market may not be what it was."""
         self._since = time.time()
         self._sending: dict[str, asyncio.Task[OrderReport]] = {}
-        self._sent: OrderedDict[str, None] = OrderedDict()
+        self._sent: Bounded[str, None] = Bounded(REMEMBERED)
         self._key_refusals = 0
 
     async def place(self, intent: Intent, market: Market) -> OrderReport:
@@ -133,8 +133,6 @@ class Orders:
 
     def _note_sent(self, intent: Intent) -> None:
         self._sent[intent.client_id] = None
-        if len(self._sent) > REMEMBERED:
-            self._sent.popitem(last=False)
         self._look_up.sent(intent)
 
     async def _written(self, intent: Intent, market: Market) -> tuple[object, ...]:
@@ -144,6 +142,9 @@ class Orders:
             OrderRefused: it cannot be sent.
         """
         text = market.amount(intent)
+        if not market.active and not intent.reduce_only:
+            self.refused_one = True
+            raise OrderRefused("not sent: the market is suspended", where=str(intent.key), kept="what is held stays")
         await self._preparation.prepare(market)
         price: float | None = None
         if must_name_a_price(intent, market, self._exchange):

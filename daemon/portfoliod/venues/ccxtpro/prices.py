@@ -13,7 +13,7 @@ import structlog
 from portfoliod.errors import VenueError, VenueUnreachable
 from portfoliod.lean_ccxt import ccxt
 from portfoliod.model import ZERO
-from portfoliod.venues.ccxtpro.exchange import Exchange, OrderAbsent, decimal
+from portfoliod.venues.ccxtpro.exchange import Exchange, decimal
 from portfoliod.venues.protocol import Price
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -86,9 +86,6 @@ class Prices:
             asked = time.monotonic()
             try:
                 answer = await self._exchange.read(source[1], symbol)
-            except OrderAbsent as error:
-                failure = VenueUnreachable("no price", where=symbol, found=str(error))
-                continue
             except VenueUnreachable as error:
                 failure = error
                 continue

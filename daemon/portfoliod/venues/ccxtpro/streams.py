@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 import structlog
 
+from portfoliod.backoff import Backoff
+from portfoliod.bounded import Bounded
 from portfoliod.lean_ccxt import ccxt
 from portfoliod.model import ZERO, Fill
 from portfoliod.venues.ccxtpro.exchange import Exchange, decimal
@@ -21,10 +22,12 @@ from portfoliod.venues.protocol import Filled, Liquidated, PositionMoved, Reconn
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-SHORTEST_PAUSE = 0.25
-LONGEST_PAUSE = 60.0
+FIRST_PAUSE = 0.25
+"""Before a stream that broke is opened again."""
 REMEMBERED = 3_000
 """Of what was told, so that nothing is told twice."""
+Told = tuple[object, ...]
+"""What names something that was told."""
 
 
 class Streams:
@@ -47,7 +50,9 @@ class Streams:
         """Streams that need a market, or that this kind of account does not have."""
         self._missed = False
         """Whether something may have happened that no stream told."""
-        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._told: Bounded[Told, None] = Bounded(REMEMBERED)
+        self._drained: dict[object, Mapping[Told, object]] = {}
+        """What each cache held when it was last looked at, by the function that names its rows."""
         self._rows: dict[tuple[str, str], object] = {}
         """What the exchange said, as ccxt keeps it beside each row of its position cache."""
         self._said: dict[str, dict[str, Decimal]] = {}
@@ -95,10 +100,9 @@ class Streams:
             return None
         return sum(legs.values(), ZERO) if hedged else [*legs.values()][-1]
 
-    def tell(self, fill: Fill) -> None:
-        """Yield a fill that a reply brought, unless a stream brought it before."""
-        if self._first_time((fill.key.symbol, fill.trade_id)):
-            self.events.put_nowait(Filled(fill))
+    def known(self, fill: Fill) -> None:
+        """Note a fill that a reply told: the stream need not tell it again."""
+        self._told[fill.key.symbol, fill.trade_id] = None
 
     def _watched(self) -> list[tuple[str, str]]:
         moves = ("watchBalance", "watch_balance") if self._spot else ("watchPositions", "watch_positions")
@@ -111,7 +115,7 @@ class Streams:
     async def _follow(self, method: str) -> None:
         """Keep one stream open."""
         watch: Callable[[], Awaitable[object]] = getattr(self._client, method)
-        pause = SHORTEST_PAUSE
+        backoff = Backoff(FIRST_PAUSE)
         while True:
             opened = time.monotonic()
             try:
@@ -131,13 +135,10 @@ class Streams:
             except Exception as error:  # noqa: BLE001 - whatever broke it, it is opened again
                 log.debug("stream.broke", venue=self._exchange.venue, stream=method, error=self._exchange.said(error))
                 self._sockets.forget_listen_key()
-            if time.monotonic() - opened > LONGEST_PAUSE:
-                pause = SHORTEST_PAUSE
             self._broken.add(method)
             self._missed = True
             self._said.clear()
-            await asyncio.sleep(max(pause, self._exchange.pause()))
-            pause = min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(max(backoff.after_failure(time.monotonic() - opened), self._exchange.pause()))
             self._broken.discard(method)
             self._caught_up()  # another stream may have opened the socket that they share
 
@@ -156,14 +157,11 @@ class Streams:
             log.info("stream.reopened", venue=self._exchange.venue)
             self.events.put_nowait(Reconnected())
 
-    def _untold(self, cache: Any, key: Callable[[Mapping[str, Any]], tuple[str, str]]) -> list[Mapping[str, Any]]:
-        """Return the newest rows of a cache down to the first that was told, oldest first."""
-        rows: list[Mapping[str, Any]] = []
-        for row in reversed(list(cache or [])):
-            if key(row) in self._told:
-                break
-            rows.append(row)
-        return rows[::-1]
+    def _untold(self, cache: Any, key: Callable[[Mapping[str, Any]], Told]) -> list[Mapping[str, Any]]:
+        """Return the rows of a cache that were not told, oldest first: one that a reply told may stand behind them."""
+        rows = {key(row): row for row in list(cache or [])}
+        before, self._drained[key] = self._drained.get(key, {}), rows
+        return [row for name, row in rows.items() if name not in before and name not in self._told]
 
     def _take_trade(self, trade: Mapping[str, Any]) -> None:
         symbol = str(trade.get("symbol"))
@@ -173,7 +171,7 @@ class Streams:
         trade = self._with_fee_as_cost(trade)
         self._trades.add(trade)
         self._take_forced(symbol, trade)
-        client_id = self._trades.client_id(str(trade.get("order")))
+        client_id = self._trades.client_id(str(trade.get("order"))) if self._exchange.lists_trades else None
         fill = None if client_id is None else self._trades.fill(trade, client_id, market)
         self.events.put_nowait(PositionMoved(symbol) if fill is None else Filled(fill))
 
@@ -218,21 +216,19 @@ class Streams:
             if before != quantity:
                 self.events.put_nowait(PositionMoved(symbol))
 
-    def _first_time(self, what: tuple[str, str]) -> bool:
+    def _first_time(self, what: Told) -> bool:
         if what in self._told:
             return False
         self._told[what] = None
-        if len(self._told) > REMEMBERED:
-            self._told.popitem(last=False)
         return True
 
 
-def _trade_key(trade: Mapping[str, Any]) -> tuple[str, str]:
+def _trade_key(trade: Mapping[str, Any]) -> Told:
     return str(trade.get("symbol")), str(trade.get("id"))
 
 
-def _order_key(order: Mapping[str, Any]) -> tuple[str, str]:
-    return str(order.get("symbol")), f"order {order.get('id')} {order.get('status')} {order.get('filled')}"
+def _order_key(order: Mapping[str, Any]) -> Told:
+    return order.get("symbol"), order.get("id"), order.get("status"), order.get("filled")
 
 
 def _rows(cache: Any) -> Iterator[Mapping[str, Any]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from portfoliod.bounded import Bounded
 from portfoliod.model import ZERO, Fill, Intent, Key, Side
 from portfoliod.venues.ccxtpro.exchange import decimal
 from portfoliod.venues.ccxtpro.markets import Market
@@ -39,24 +39,19 @@ class Trades:
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
-        self._client_ids: OrderedDict[str, str] = OrderedDict()
-        self._order_ids: dict[str, str] = {}
-        self._expected: OrderedDict[str, str] = OrderedDict()
-        self._by_order: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._client_ids: Bounded[str, str] = Bounded(REMEMBERED)
+        self._order_ids: Bounded[str, str] = Bounded(REMEMBERED)
+        self._expected: Bounded[str, str] = Bounded(REMEMBERED)
+        self._by_order: Bounded[str, dict[str, Any]] = Bounded(REMEMBERED)
 
     def name(self, order_id: str, client_id: str) -> None:
         """Note which of our orders an exchange's order id is."""
         self._client_ids[order_id] = client_id
         self._order_ids[client_id] = order_id
-        if len(self._client_ids) > REMEMBERED:
-            _, forgotten = self._client_ids.popitem(last=False)
-            self._order_ids.pop(forgotten, None)
 
     def expect(self, client_order_id: str, client_id: str) -> None:
         """Note, before an order is sent, in which form streams will name it."""
         self._expected[client_order_id] = client_id
-        if len(self._expected) > REMEMBERED:
-            self._expected.popitem(last=False)
 
     def order_id(self, client_id: str) -> str | None:
         """Return the exchange's id of one of our orders, None where it is not known."""
@@ -77,8 +72,6 @@ class Trades:
         known = self._by_order.setdefault(order_id, {})
         new = str(trade_id) not in known
         known[str(trade_id)] = {name: trade.get(name) for name in KEPT}
-        if len(self._by_order) > REMEMBERED:
-            self._by_order.popitem(last=False)
         return new
 
     def fills(self, order_id: str, client_id: str, market: Market) -> list[Fill]:
@@ -106,12 +99,12 @@ class Trades:
         return sum((fill.quantity for fill in self.fills(order_id, "", market)), ZERO)
 
 
-def synthetic_fill(order: Mapping[str, Any], intent: Intent, filled: Decimal) -> Fill:
-    """Return an order's execution as one fill, for exchanges that list no trades."""
+def whole_fill(order: Mapping[str, Any], intent: Intent, filled: Decimal) -> Fill:
+    """Return all that filled of an order as one fill, for exchanges that list no trades."""
     fee, currency = _fee(order)
     price = decimal(order.get("average")) or decimal(order.get("price")) or ZERO
     at = float(order.get("lastTradeTimestamp") or order.get("timestamp") or intent.at * 1000) / 1000
-    trade_id = str(order.get("id") or intent.client_id)
+    trade_id = f"{order.get('id') or intent.client_id}:{filled.normalize():f}"
     return Fill(intent.key, trade_id, intent.client_id, intent.side, filled, price, fee, currency, at)
 
 

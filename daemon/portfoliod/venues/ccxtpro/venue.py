@@ -150,9 +150,7 @@ class CcxtVenue:
         if self._context.read_only:
             raise OrderRefused("this is only a look", where=str(intent.key), found="a read-only venue")
         parts = self._open()
-        report = await parts.orders.place(intent, self._known_markets()[intent.key.symbol])
-        self._tell(report)
-        return report
+        return self._told(await parts.orders.place(intent, self._known_markets()[intent.key.symbol]))
 
     async def cancel(self, intent: Intent) -> None:
         """Ask for an order's cancellation."""
@@ -162,9 +160,7 @@ class CcxtVenue:
     async def find(self, intent: Intent) -> OrderReport | None:
         """Return what the exchange knows of an order."""
         report = await self._open().look_up.find(intent, self._known_markets()[intent.key.symbol])
-        if report is not None:
-            self._tell(report)
-        return report
+        return None if report is None else self._told(report)
 
     def pause(self) -> float:
         """Return for how many seconds the exchange asked to be left alone."""
@@ -212,9 +208,11 @@ class CcxtVenue:
                 async with asyncio.timeout(None if all(answered) else PREPARE_AGAIN_SECONDS):
                     await self._newly_named.wait()
 
-    def _tell(self, report: OrderReport) -> None:
+    def _told(self, report: OrderReport) -> OrderReport:
+        """Return a report whose fills the streams need not tell again."""
         for fill in report.fills:
-            self._open().streams.tell(fill)
+            self._open().streams.known(fill)
+        return report
 
     def _open(self) -> _Parts:
         """Return the client and what works with it, made on the running loop when first needed."""

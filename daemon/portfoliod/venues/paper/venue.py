@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
@@ -10,14 +9,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from portfoliod.errors import OrderRefused, UnknownSymbol, VenueUnreachable
+from portfoliod.errors import MarketGone, OrderRefused, VenueUnreachable
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Side
 from portfoliod.settings import NotNegative, Positive, read_table
 from portfoliod.venues.paper.account import Account
 from portfoliod.venues.paper.feed import open_feed
 from portfoliod.venues.paper.source import OfflineSource, Source
 from portfoliod.venues.protocol import (
-    Filled,
     Inspection,
     OrderReport,
     PositionMode,
@@ -26,6 +24,7 @@ from portfoliod.venues.protocol import (
     Venue,
     VenueContext,
     VenueEvent,
+    silence,
 )
 from portfoliod.venues.symbols import Directory
 
@@ -73,7 +72,6 @@ class PaperVenue:
         self.name = context.name
         self._context = context
         self._settings = settings
-        self._events: asyncio.Queue[VenueEvent] = asyncio.Queue()
         self._account: Account
         self._source: Source | None = None
         self._directory: Directory
@@ -114,7 +112,7 @@ class PaperVenue:
     def rules(self, symbol: str) -> MarketRules:
         """Return the market's steps and minimums."""
         if symbol not in self._rules:
-            raise UnknownSymbol("the market is not listed any more", where=f"venue {self.name}", found=symbol)
+            raise MarketGone("the market is not listed any more", where=f"venue {self.name}", found=symbol)
         return self._rules[symbol]
 
     async def price(self, symbol: str) -> Price:
@@ -170,7 +168,6 @@ class PaperVenue:
                 at=time.time(),
             )
         )
-        self._events.put_nowait(Filled(fill))
         return OrderReport(intent.client_id, IntentStatus.DONE, quantity, [fill])
 
     async def cancel(self, intent: Intent) -> None:
@@ -191,11 +188,10 @@ class PaperVenue:
         """Return what there is."""
         return Inspection(fine=[f"a paper account, {self.describe()}"])
 
-    async def events(self) -> AsyncIterator[VenueEvent]:
-        """Yield the fills of this process's orders."""
+    def events(self) -> AsyncIterator[VenueEvent]:
+        """Yield nothing: replies tell everything. Prices are followed from now on."""
         self._opened().follow()
-        while True:
-            yield await self._events.get()
+        return silence()
 
     def _known(self, client_id: str) -> OrderReport | None:
         order = self._account.order(client_id)

@@ -15,6 +15,7 @@ from decimal import Decimal
 
 import msgspec
 
+from portfoliod.bounded import Bounded
 from portfoliod.errors import OrderRefused, OrderUnknown, VenueUnreachable
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus
 from portfoliod.venues.protocol import OrderReport
@@ -37,7 +38,6 @@ class Account(msgspec.Struct, frozen=True):
     """Reads the position in a market now."""
     price: Callable[[str], Awaitable[Decimal]]
     """The latest price of a market; 0 where nobody knows one."""
-    tell: Callable[[Fill], None]
     quote: str
     ledger: bool
     grace: float
@@ -53,7 +53,7 @@ class Orders:
         self._account = account
         self._looks_up = broker.functions.get_order is not None
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._sent: dict[str, OrderReport | OrderRefused | None] = {}
+        self._sent: Bounded[str, OrderReport | OrderRefused | None] = Bounded(REMEMBERED)
         """By client order id; None where the outcome is open."""
 
     async def place(self, intent: Intent) -> OrderReport:
@@ -112,7 +112,7 @@ class Orders:
         return await self._reported(intent, known or await self._send(intent, before))
 
     async def _send(self, intent: Intent, before: Decimal) -> OrderAnswer:
-        self._remember(intent.client_id, None)
+        self._sent[intent.client_id] = None
         try:
             answer = await self._broker.place(
                 intent.key.symbol,
@@ -122,7 +122,7 @@ class Orders:
                 where=str(intent.key),
             )
         except OrderRefused as error:
-            self._remember(intent.client_id, error)
+            self._sent[intent.client_id] = error
             raise
         if answer is None or (answer.status is IntentStatus.WORKING and not self._looks_up):
             return await self._shown(intent, before)
@@ -157,21 +157,18 @@ class Orders:
         """Return the report of an order that was placed, or raise that it was refused."""
         if answer.status is IntentStatus.REFUSED:
             error = _refused(intent, answer.reason or "get_order says that it was refused", "status refused")
-            self._remember(intent.client_id, error)
+            self._sent[intent.client_id] = error
             raise error
         return await self._report(intent, answer)
 
     async def _report(self, intent: Intent, answer: OrderAnswer) -> OrderReport:
-        """Return a report; with its one fill once nothing more can be filled.
-
-        The fills of an order that still works would be counted again when its whole is known: a script tells sums.
-        """
+        """Return a report, with one fill for all that filled so far: a script tells sums."""
         fills = []
-        if answer.status.terminal and answer.filled > 0:
+        if answer.filled > 0:
             fills = [
                 Fill(
                     key=intent.key,
-                    trade_id=intent.client_id,
+                    trade_id=f"{intent.client_id}:{answer.filled.normalize():f}",
                     client_id=intent.client_id,
                     side=intent.side,
                     quantity=answer.filled,
@@ -181,21 +178,13 @@ class Orders:
                     at=answer.at or time.time(),
                 )
             ]
-        report = OrderReport(intent.client_id, answer.status, answer.filled, fills)
+        report = OrderReport(intent.client_id, answer.status, answer.filled, fills, summed=True)
         known = self._sent.get(intent.client_id)
         if isinstance(known, OrderReport):
             return known
         if report.status.terminal:
-            if intent.client_id in self._sent:
-                for fill in fills:
-                    self._account.tell(fill)
-            self._remember(intent.client_id, report)
+            self._sent[intent.client_id] = report
         return report
-
-    def _remember(self, client_id: str, outcome: OrderReport | OrderRefused | None) -> None:
-        self._sent[client_id] = outcome
-        if len(self._sent) > REMEMBERED:
-            del self._sent[next(iter(self._sent))]
 
 
 def _refused(intent: Intent, what: str, found: str, mend: str = "") -> OrderRefused:

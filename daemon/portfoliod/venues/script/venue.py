@@ -17,10 +17,9 @@ import structlog
 from portfoliod.credentials import Credentials
 from portfoliod.errors import OrderRefused, SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.logs import conceal
-from portfoliod.model import ZERO, Fill, Intent, MarketRules
+from portfoliod.model import ZERO, Intent, MarketRules
 from portfoliod.settings import Positive, read_table
 from portfoliod.venues.protocol import (
-    Filled,
     Inspection,
     OrderReport,
     PositionMode,
@@ -29,6 +28,7 @@ from portfoliod.venues.protocol import (
     Venue,
     VenueContext,
     VenueEvent,
+    silence,
 )
 from portfoliod.venues.script.broker import Broker
 from portfoliod.venues.script.lane import CallFailed, Lane
@@ -46,8 +46,14 @@ LOST = {
     "get_equity": 'the equity is not known: capital = "equity" and max_drawdown do not work here',
 }
 """What is lost without each function that a script need not have."""
-SECRET_NAME = re.compile(r"(?i)key|secret|token|passw|passphrase|credential")
-"""Of an environment variable whose value no log, journal or status may show."""
+SECRET_NAME = re.compile(
+    r"(?i)(secret|token|passwd|password|passphrase|credential"
+    r"|(^|_)(api|app|access|account|auth|bot|broker|exchange|master|my|private|user)*(key|pass))"
+    r"s?\d*(key\d*)?(_(?!(file|path|dir|directory|folder)$)|$)"
+)
+"""Of an environment variable whose value no log, journal or status may show; names of places and MONKEYS are none."""
+SHORT_WORD = re.compile(r"[A-Z]?[a-z]{,7}|[A-Z]{,7}")
+"""A value that is an ordinary word: to hide it would garble what is said, and keys are longer."""
 
 
 class ScriptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +82,7 @@ def open_script(context: VenueContext, table: Mapping[str, object]) -> Venue:
             mend="name a file, seen from the workspace's root; config/my_broker.example.py is one to start from",
         )
     for name, value in os.environ.items():
-        if SECRET_NAME.search(name):
+        if SECRET_NAME.search(name) and not SHORT_WORD.fullmatch(value):
             conceal(Credentials(f"${name}", secret=value).redact)
     return ScriptVenue(context, settings, path)
 
@@ -97,7 +103,6 @@ class ScriptVenue:
         self._path = path
         self._spot = settings.market_type == "spot"
         self._lane = Lane(f"script {self.name}", settings.timeout_seconds)
-        self._events: asyncio.Queue[VenueEvent] = asyncio.Queue()
         self._functions: Functions | None = None
         self._broker: Broker
         self._orders: Orders
@@ -199,11 +204,10 @@ class ScriptVenue:
             fine.append(f"equity {await self._broker.equity():.2f} {self._settings.quote}")
         return Inspection(fine=[*fine, *(f"without {name}: {lost}" for name, lost in self._lost().items())])
 
-    async def events(self) -> AsyncIterator[VenueEvent]:
-        """Yield the fills of this process's orders; a script has no streams."""
+    def events(self) -> AsyncIterator[VenueEvent]:
+        """Yield nothing: a script has no streams."""
         self._say()
-        while True:
-            yield await self._events.get()
+        return silence()
 
     async def _load(self) -> Functions:
         """Run the file in the thread, once: a call that was given up may bring it about all the same."""
@@ -226,7 +230,6 @@ class ScriptVenue:
         account = Account(
             held=self._held,
             price=self._last_price,
-            tell=self._tell,
             quote=self._settings.quote,
             ledger=self._context.ledger,
             grace=self.absence_grace,
@@ -290,6 +293,3 @@ class ScriptVenue:
             except (VenueUnreachable, UnknownSymbol):
                 return ZERO
         return self._prices[symbol]
-
-    def _tell(self, fill: Fill) -> None:
-        self._events.put_nowait(Filled(fill))
