@@ -12,7 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from portfoliod.credentials import Credentials
-from portfoliod.errors import OrderRefused, VenueUnreachable
+from portfoliod.errors import VenueUnreachable
 from portfoliod.model import Intent, MarketRules
 from portfoliod.venues.ccxtpro.account import Account
 from portfoliod.venues.ccxtpro.client import make_client
@@ -26,7 +26,16 @@ from portfoliod.venues.ccxtpro.prices import Prices
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.ccxtpro.streams import Streams
 from portfoliod.venues.ccxtpro.trades import Trades
-from portfoliod.venues.protocol import Inspection, OrderReport, PositionMode, Positions, Price, VenueContext, VenueEvent
+from portfoliod.venues.protocol import (
+    Inspection,
+    OrderReport,
+    PositionMode,
+    Positions,
+    Price,
+    VenueContext,
+    VenueEvent,
+    refused,
+)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -148,7 +157,7 @@ class CcxtVenue:
     async def place(self, intent: Intent) -> OrderReport:
         """Send a market order once."""
         if self._context.read_only:
-            raise OrderRefused("this is only a look", where=str(intent.key), found="a read-only venue")
+            raise refused(intent, "this is only a look", "a read-only venue")
         parts = self._open()
         return self._told(await parts.orders.place(intent, self._known_markets()[intent.key.symbol]))
 
