@@ -158,8 +158,10 @@ class CcxtVenue:
         """Send a market order once."""
         if self._context.read_only:
             raise refused(intent, "this is only a look", "a read-only venue")
-        parts = self._open()
-        return self._told(await parts.orders.place(intent, self._known_markets()[intent.key.symbol]))
+        market = self._known_markets().get(intent.key.symbol)
+        if market is None:
+            raise refused(intent, "not sent: the market is not listed any more")
+        return self._told(await self._open().orders.place(intent, market))
 
     async def cancel(self, intent: Intent) -> None:
         """Ask for an order's cancellation."""
