@@ -25,8 +25,7 @@ class Backoff:
         Args:
             first: seconds to wait after the first failure in a row.
             longest: the most seconds to wait, before jitter.
-            jitter: the share by which a wait is made longer or shorter at random, so that those who failed together
-                do not all come back together.
+            jitter: the share that a wait is longer or shorter by: those who failed together come back apart.
             uniform: draws a number between two, as `random.uniform` does.
         """
         self.longest = longest
@@ -38,8 +37,7 @@ class Backoff:
         """Return how many seconds to wait after another failure.
 
         Args:
-            worked_for: for how many seconds it had worked before it failed. After more than `longest` of them it is
-                the first failure of a new row.
+            worked_for: seconds that it had worked before; after more than `longest` of them a new row begins.
         """
         wait = self._first if worked_for > self.longest else self._next
         self._next = min(2 * wait, self.longest)

@@ -44,19 +44,7 @@ _TYPES = {bool: "a boolean", int: "a number", float: "a number", list: "a list",
 class Credentials:
     """What a venue knows its user by; None is what was not given. A plain class, because a struct encodes itself."""
 
-    __slots__ = (
-        "_block",
-        "_blocks",
-        "_fragments",
-        "_sizes",
-        "api_key",
-        "password",
-        "private_key",
-        "secret",
-        "source",
-        "uid",
-        "wallet_address",
-    )
+    __slots__ = (*NAMES, "_block", "_blocks", "_fragments", "_sizes", "source")
 
     def __init__(
         self,

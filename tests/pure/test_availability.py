@@ -17,7 +17,7 @@ STOP, SILENCE = Problem("the position mode changed"), Problem("no answer within 
     [
         (Link.NEVER, None, None, 0.0, (State.NEVER_REACHED, "never reached")),
         (Link.NEVER, STOP, SILENCE, 5.0, (State.NEVER_REACHED, "never reached")),
-        (Link.LOST, None, None, 0.0, (State.UNREACHABLE, "streams are not followed")),
+        (Link.LOST, None, None, 0.0, (State.UNREACHABLE, "streams broke off")),
         (Link.LOST, None, SILENCE, 0.0, (State.UNREACHABLE, SILENCE.what)),
         (Link.LOST, STOP, SILENCE, 5.0, (State.STOPPED, STOP.what)),
         (Link.UP, None, SILENCE, 0.0, (State.UNREACHABLE, SILENCE.what)),

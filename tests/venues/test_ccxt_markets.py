@@ -208,6 +208,8 @@ def test_a_market_that_is_gone_is_said_to_be_and_keeps_no_other_from_being_seen(
                 ask(scene.symbol)
         with pytest.raises(UnknownSymbol):
             scene.venue.resolve(scene.symbol)
+        with pytest.raises(OrderRefused, match="not listed"):
+            await scene.venue.place(scene.intent("-0.3", reduce_only=True))
         await scene.venue.connect()
         assert await scene.position() == Decimal("0.3")
 

@@ -10,14 +10,11 @@ from portfoliod.model import Problem
 
 
 class Link(Enum):
-    """How far the connection to a venue has come."""
+    """Whether a venue's markets were ever loaded, and its streams are followed and believed to be up."""
 
-    NEVER = "never"
-    """Its markets were never loaded in this process."""
-    LOST = "lost"
-    """Its markets are known; its streams are not followed."""
-    UP = "up"
-    """Its streams are followed and believed to be up."""
+    NEVER = "never loaded"
+    LOST = "loaded, not followed"
+    UP = "loaded and followed"
 
 
 class State(StrEnum):
@@ -44,13 +41,10 @@ class Availability(msgspec.Struct, frozen=True):
 
 
 def availability(link: Link, *, stopped: Problem | None, silent: Problem | None, pause: float) -> Availability:
-    """Return the state of a venue, of several the one that keeps most from being done.
+    """Return the state of a venue: of several the one that keeps most from being done.
 
-    Args:
-        link: how far the connection has come.
-        stopped: why nothing may be sent there.
-        silent: why it does not answer.
-        pause: for how many seconds it asked to be left alone, 0 where it did not.
+    `stopped` is why nothing may be sent there, `silent` why it does not answer, `pause` for how many seconds it wants
+    to be left alone, 0 where it does not.
     """
     if link is Link.NEVER:
         return Availability(State.NEVER_REACHED, "the venue was never reached")
@@ -60,6 +54,4 @@ def availability(link: Link, *, stopped: Problem | None, silent: Problem | None,
         return Availability(State.PAUSED, f"the venue asks for a pause of {pause:.1f} s", pause)
     if silent is not None:
         return Availability(State.UNREACHABLE, silent.what)
-    if link is Link.LOST:
-        return Availability(State.UNREACHABLE, "its streams are not followed")
-    return Availability(State.UP)
+    return Availability(State.UP) if link is Link.UP else Availability(State.UNREACHABLE, "its streams broke off")

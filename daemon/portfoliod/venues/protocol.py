@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from portfoliod.errors import MarketGone
+from portfoliod.errors import MarketGone, OrderRefused
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Problem
 
 PositionMode = Literal["one_way", "hedge"]
@@ -233,6 +233,11 @@ class Venue(Protocol):
         An execution that a stream brings before the reply to its order is told here as well as there.
         """
         ...
+
+
+def refused(intent: Intent, what: str, found: str = "", mend: str = "") -> OrderRefused:
+    """Return the error that says that an order was not taken."""
+    return OrderRefused(what, where=str(intent.key), found=found, kept="the position stays as it is", mend=mend)
 
 
 async def silence() -> AsyncIterator[VenueEvent]:

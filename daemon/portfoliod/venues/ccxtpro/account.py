@@ -235,6 +235,3 @@ class Account:
         tickers = await self._exchange.read("fetch_tickers", list(held))
         prices = {symbol: decimal((tickers.get(symbol) or {}).get("last")) for symbol in held}
         return sum((total * price for symbol, total in held.items() if (price := prices[symbol])), ZERO)
-
-
-__all__ = ["Account"]

@@ -82,7 +82,7 @@ class Exchange:
         """Return for how many seconds the exchange asked to be left alone."""
         return max(0.0, self._paused_until - time.monotonic())
 
-    async def read(self, method: str, *arguments: object) -> Any:
+    async def read(self, method: str, *arguments: object, clock_is_right: bool = False) -> Any:
         """Return what a method of the client answers. It may be asked again: nothing that trades comes through here.
 
         Raises:
@@ -98,18 +98,10 @@ class Exchange:
             raise
         except Exception as error:
             outcome = outcome_of(self.client.id, error)
-            if outcome is Outcome.CLOCK and method != "load_time_difference":
-                return await self._read_with_the_right_clock(method, *arguments)
-            raise await self.failure(error, outcome, method) from error
-
-    async def _read_with_the_right_clock(self, method: str, *arguments: object) -> Any:
+            if outcome is not Outcome.CLOCK or clock_is_right:
+                raise await self.failure(error, outcome, method) from error
         await self.set_clock()
-        try:
-            return await getattr(self.client, method)(*arguments)
-        except VenuePaused:
-            raise
-        except Exception as error:
-            raise await self.failure(error, outcome_of(self.client.id, error), method) from error
+        return await self.read(method, *arguments, clock_is_right=True)
 
     async def failure(self, error: Exception, outcome: Outcome, method: str) -> VenueError | OrderAbsent:
         """Return what a read's failure is to the daemon; an exchange that asked for it gets its pause."""

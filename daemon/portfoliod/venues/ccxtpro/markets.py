@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from portfoliod.errors import MarketGone, OrderRefused
+from portfoliod.errors import MarketGone
 from portfoliod.lean_ccxt import ccxt
 from portfoliod.model import ZERO, Intent, MarketRules
 from portfoliod.venues.ccxtpro.dialects import Dialect, at_path, dialect_of
 from portfoliod.venues.ccxtpro.exchange import decimal
+from portfoliod.venues.protocol import refused
 from portfoliod.venues.symbols import Directory, Listing
 
 ONE = Decimal(1)
@@ -39,9 +40,9 @@ class Market(msgspec.Struct, frozen=True):
             OrderRefused: it does not lie on the exchange's step, or is below its minimum.
         """
         if intent.quantity <= 0 or intent.quantity % self.rules.step != 0:
-            raise _refused(intent, "the quantity is not on the step", f"{intent.quantity}, step {self.rules.step}")
+            raise refused(intent, "the quantity is not on the step", f"{intent.quantity}, step {self.rules.step}")
         if intent.quantity < self.rules.min_quantity:
-            raise _refused(intent, "below the minimum quantity", f"{intent.quantity} of {self.rules.min_quantity}")
+            raise refused(intent, "below the minimum quantity", f"{intent.quantity} of {self.rules.min_quantity}")
         return f"{(intent.quantity / self.unit).normalize():f}"
 
 
@@ -160,7 +161,3 @@ def _step(precision: object, mode: int) -> Decimal | None:
         return None
     step = number if mode == ccxt.TICK_SIZE else ONE.scaleb(-int(number))
     return step if step > 0 else None
-
-
-def _refused(intent: Intent, what: str, found: str) -> OrderRefused:
-    return OrderRefused(what, where=str(intent.key), found=found, kept="the position stays as it is")

@@ -23,7 +23,7 @@ from portfoliod.venues.ccxtpro.preparation import Preparation
 from portfoliod.venues.ccxtpro.prices import Prices
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.ccxtpro.trades import Trades
-from portfoliod.venues.protocol import OrderReport
+from portfoliod.venues.protocol import OrderReport, refused
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -109,7 +109,7 @@ class Orders:
 
     async def _send(self, intent: Intent, market: Market) -> OrderReport:
         if self._account.stopped is not None:
-            raise OrderRefused(self._account.stopped.what, where=str(intent.key), found=self._account.stopped.found)
+            raise refused(intent, self._account.stopped.what, self._account.stopped.found)
         with urgent(urgency_of(intent)):
             order = await self._written(intent, market)
             self._note_sent(intent)
@@ -119,7 +119,7 @@ class Orders:
                 reply = await self._exchange.client.create_order(*order)
             except VenuePaused as error:
                 self._sent.pop(intent.client_id, None)
-                raise OrderRefused("not sent: the exchange asks for a pause", where=str(intent.key)) from error
+                raise refused(intent, "not sent: the exchange asks for a pause") from error
             except Exception as error:  # noqa: BLE001 - whatever it is, it is sorted
                 return await self._failed(intent, market, error)
             self._key_refusals = 0
@@ -144,14 +144,14 @@ class Orders:
         text = market.amount(intent)
         if not market.active and not intent.reduce_only:
             self.refused_one = True
-            raise OrderRefused("not sent: the market is suspended", where=str(intent.key), kept="what is held stays")
+            raise refused(intent, "not sent: the market is suspended")
         await self._preparation.prepare(market)
         price: float | None = None
         if must_name_a_price(intent, market, self._exchange):
             try:
                 price = float((await self._prices.latest(market.listing.symbol)).value)
             except VenueError as error:
-                raise OrderRefused("not sent: it must name a price", where=str(intent.key), found=error.what) from error
+                raise refused(intent, "not sent: it must name a price", error.what) from error
         dialect, hedged = self._exchange.dialect, self._account.mode == "hedge"
         parameters = parameters_of(intent, market, dialect, self._settings, hedged=hedged, ledger=self._ledger)
         amount = float(text) if dialect.number_amounts else text
@@ -180,12 +180,8 @@ class Orders:
             if self._key_refusals >= CERTAIN_REFUSALS or await exchange.keys_are_refused():
                 raise exchange.keys_refused(error) from error
         self.refused_one |= outcome is Outcome.REFUSED
-        raise OrderRefused(
-            f"the exchange refused the order: {outcome.value}" if outcome is not Outcome.REFUSED else _reason(said),
-            where=str(intent.key),
-            found=said,
-            kept="the position stays as it is",
-        ) from error
+        why = outcome.value if outcome is not Outcome.REFUSED else said[:160]  # the exchange's own words
+        raise refused(intent, f"the exchange refused the order: {why}", said) from error
 
     async def _acknowledged(self, intent: Intent, market: Market, order: Any) -> OrderReport:
         if not isinstance(order, Mapping) or (not order.get("id") and order.get("status") is None):
@@ -204,8 +200,3 @@ class Orders:
                 found = None
             return found or OrderReport(intent.client_id, IntentStatus.WORKING, ZERO)
         return await self._look_up.report(intent, order, market)
-
-
-def _reason(said: str) -> str:
-    """Return the exchange's own words of a refusal, in one short line."""
-    return f"the exchange refused the order: {said[:160]}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from portfoliod.errors import OrderRefused
 from portfoliod.model import Intent, Side
 from portfoliod.venues.ccxtpro.dialects import Dialect
 from portfoliod.venues.ccxtpro.exchange import Exchange
 from portfoliod.venues.ccxtpro.markets import Market
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
+from portfoliod.venues.protocol import refused
 
 
 def parameters_of(
@@ -29,7 +29,7 @@ def parameters_of(
     parameters: dict[str, object] = {dialect.client_id_field: dialect.client_order_id(intent.client_id)}
     if market.rules.spot:
         if intent.reduce_only and intent.side is Side.BUY:
-            raise OrderRefused("a purchase reduces nothing on a spot market", where=str(intent.key))
+            raise refused(intent, "a purchase reduces nothing on a spot market")
         return parameters
     if dialect.leverage_in_orders and settings.set_leverage is not None:
         parameters["leverage"] = settings.set_leverage

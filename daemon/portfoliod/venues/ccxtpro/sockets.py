@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from portfoliod.bounded import Bounded
 from portfoliod.lean_ccxt import ccxt
 
+REMEMBERED = 100
+"""URLs of the account: each listen key makes another one."""
 _for_the_account: ContextVar[bool] = ContextVar("for_the_account", default=False)
 
 
@@ -36,7 +39,7 @@ class Sockets:
         self._opened = opened
         self._closed = closed
         self._spoke = spoke
-        self._account_urls: set[str] = set()
+        self._account_urls: Bounded[str, None] = Bounded(REMEMBERED)
         self._open: set[str] = set()
         for method in ("client", "handle_message", "on_connected", "on_close", "on_error"):
             setattr(client, method, getattr(self, f"_{method}"))
@@ -54,7 +57,7 @@ class Sockets:
 
     def _client(self, url: str) -> Any:
         if _for_the_account.get():
-            self._account_urls.add(url)
+            self._account_urls[url] = None
         return type(self._ccxt).client(self._ccxt, url)
 
     def _handle_message(self, socket: Any, message: Any) -> None:

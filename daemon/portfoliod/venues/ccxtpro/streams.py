@@ -42,7 +42,7 @@ class Streams:
         self._trades = trades
         self._markets = markets
         self._spot = spot
-        self._sockets = Sockets(exchange.client, self._opened, self._closed, self.drain)
+        self._sockets = Sockets(exchange.client, self._caught_up, self._closed, self.drain)
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: set[str] = set()
         """Streams that wait before they are opened again."""
@@ -141,9 +141,6 @@ class Streams:
             await asyncio.sleep(max(backoff.after_failure(time.monotonic() - opened), self._exchange.pause()))
             self._broken.discard(method)
             self._caught_up()  # another stream may have opened the socket that they share
-
-    def _opened(self) -> None:
-        self._caught_up()
 
     def _closed(self) -> None:
         if self._tasks and not self._missed:

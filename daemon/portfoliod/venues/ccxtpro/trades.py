@@ -16,18 +16,8 @@ REMEMBERED = 1_000
 KEPT = ("id", "side", "amount", "price", "timestamp", "fee", "fees")
 """Of a trade: what a fill is made of. All that ccxt and the exchange say of it is ten times as large."""
 CLIENT_ID_FIELDS = (
-    *("clientOrderId", "c", "clOrdId", "orderLinkId", "cloid", "clientOid", "text", "cl_ord_id", "label"),
-    *(
-        "client_oid",
-        "client_order_id",
-        "clOrdID",
-        "externalOid",
-        "cliOrdId",
-        "clientId",
-        "client_id",
-        "clOrderId",
-        "clOrderID",
-    ),
+    *("clientOrderId", "c", "clOrdId", "orderLinkId", "cloid", "clientOid", "text", "cl_ord_id", "label", "client_oid"),
+    *("client_order_id", "clOrdID", "externalOid", "cliOrdId", "clientId", "client_id", "clOrderId", "clOrderID"),
 )
 """Where exchanges put a client order id in what their streams say."""
 LIQUIDATIONS = ("full_liquidation", "partial_liquidation", "BustTrade", "LIQUIDATION", "CALCULATED")
@@ -61,18 +51,15 @@ class Trades:
         """Return whose an exchange's order id is, None where it is not known to be ours."""
         return self._client_ids.get(order_id)
 
-    def add(self, trade: Mapping[str, Any]) -> bool:
-        """Take in a trade as ccxt parsed it, and return whether it is new."""
+    def add(self, trade: Mapping[str, Any]) -> None:
+        """Take in a trade as ccxt parsed it."""
         order_id, trade_id = str(trade.get("order")), trade.get("id")
         if trade_id is None or trade.get("side") is None or decimal(trade.get("amount")) is None:
-            return False
+            return
         expected = self._expected.get(said_client_id(trade.get("info")) or "")
         if expected is not None and order_id not in self._client_ids:
             self.name(order_id, expected)
-        known = self._by_order.setdefault(order_id, {})
-        new = str(trade_id) not in known
-        known[str(trade_id)] = {name: trade.get(name) for name in KEPT}
-        return new
+        self._by_order.setdefault(order_id, {})[str(trade_id)] = {name: trade.get(name) for name in KEPT}
 
     def fills(self, order_id: str, client_id: str, market: Market) -> list[Fill]:
         """Return an order's fills as far as they are known, oldest first."""

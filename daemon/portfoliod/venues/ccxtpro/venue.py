@@ -12,7 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from portfoliod.credentials import Credentials
-from portfoliod.errors import OrderRefused, VenueUnreachable
+from portfoliod.errors import VenueUnreachable
 from portfoliod.model import Intent, MarketRules
 from portfoliod.venues.ccxtpro.account import Account
 from portfoliod.venues.ccxtpro.client import make_client
@@ -26,7 +26,16 @@ from portfoliod.venues.ccxtpro.prices import Prices
 from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.ccxtpro.streams import Streams
 from portfoliod.venues.ccxtpro.trades import Trades
-from portfoliod.venues.protocol import Inspection, OrderReport, PositionMode, Positions, Price, VenueContext, VenueEvent
+from portfoliod.venues.protocol import (
+    Inspection,
+    OrderReport,
+    PositionMode,
+    Positions,
+    Price,
+    VenueContext,
+    VenueEvent,
+    refused,
+)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -148,9 +157,11 @@ class CcxtVenue:
     async def place(self, intent: Intent) -> OrderReport:
         """Send a market order once."""
         if self._context.read_only:
-            raise OrderRefused("this is only a look", where=str(intent.key), found="a read-only venue")
-        parts = self._open()
-        return self._told(await parts.orders.place(intent, self._known_markets()[intent.key.symbol]))
+            raise refused(intent, "this is only a look", "a read-only venue")
+        market = self._known_markets().get(intent.key.symbol)
+        if market is None:
+            raise refused(intent, "not sent: the market is not listed any more")
+        return self._told(await self._open().orders.place(intent, market))
 
     async def cancel(self, intent: Intent) -> None:
         """Ask for an order's cancellation."""

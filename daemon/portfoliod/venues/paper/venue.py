@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from portfoliod.errors import MarketGone, OrderRefused, VenueUnreachable
+from portfoliod.errors import MarketGone, VenueUnreachable
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Side
 from portfoliod.settings import NotNegative, Positive, read_table
 from portfoliod.venues.paper.account import Account
@@ -24,6 +24,7 @@ from portfoliod.venues.protocol import (
     Venue,
     VenueContext,
     VenueEvent,
+    refused,
     silence,
 )
 from portfoliod.venues.symbols import Directory
@@ -137,7 +138,7 @@ class PaperVenue:
     async def place(self, intent: Intent) -> OrderReport:
         """Fill a market order whole, or refuse it. An id that the account knows returns the order that bears it."""
         if self._context.read_only:
-            raise self._refused(intent, "this is only a look", "a read-only venue")
+            raise refused(intent, "this is only a look", "a read-only venue")
         price = (await self.price(intent.key.symbol)).value
         # Nothing is awaited from here to the fill: two callers with one id must not both find it free.
         known = self._known(intent.client_id)
@@ -152,9 +153,7 @@ class PaperVenue:
             and intent.side is Side.BUY
             and self._account.cash < quantity * paid + fee
         ):
-            raise self._refused(
-                intent, "insufficient funds", f"{self._account.cash:.2f} {self._settings.quote} are free"
-            )
+            raise refused(intent, "insufficient funds", f"{self._account.cash:.2f} {self._settings.quote} are free")
         fill = self._account.execute(
             Fill(
                 key=intent.key,
@@ -240,20 +239,17 @@ class PaperVenue:
         quantity = intent.quantity
         held = self._account.positions().get(intent.key.symbol, ZERO)
         if quantity <= 0 or quantity % rules.step != 0:
-            raise self._refused(intent, "the quantity is not on the step", f"{quantity}, step {rules.step}")
+            raise refused(intent, "the quantity is not on the step", f"{quantity}, step {rules.step}")
         if quantity < rules.min_quantity:
-            raise self._refused(intent, "below the minimum quantity", f"{quantity} of {rules.min_quantity}")
+            raise refused(intent, "below the minimum quantity", f"{quantity} of {rules.min_quantity}")
         flagged = intent.reduce_only and not self._context.ledger
         if flagged and held * intent.side.sign >= 0:
-            raise self._refused(intent, "reduce-only, and there is nothing to reduce", f"position {held}")
+            raise refused(intent, "reduce-only, and there is nothing to reduce", f"position {held}")
         if flagged and not rules.spot:
             quantity = min(quantity, abs(held))
         if rules.spot and intent.side is Side.SELL and quantity > held:
-            raise self._refused(intent, "insufficient balance", f"{held} held")
+            raise refused(intent, "insufficient balance", f"{held} held")
         notional = quantity * price
         if notional < rules.min_notional and not (flagged and rules.reduce_only_exempt):
-            raise self._refused(intent, "below the minimum notional", f"{notional:.2f} of {rules.min_notional}")
+            raise refused(intent, "below the minimum notional", f"{notional:.2f} of {rules.min_notional}")
         return quantity
-
-    def _refused(self, intent: Intent, what: str, found: str) -> OrderRefused:
-        return OrderRefused(what, where=str(intent.key), found=found, kept="the position stays as it is")

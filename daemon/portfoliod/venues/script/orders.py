@@ -18,7 +18,7 @@ import msgspec
 from portfoliod.bounded import Bounded
 from portfoliod.errors import OrderRefused, OrderUnknown, VenueUnreachable
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus
-from portfoliod.venues.protocol import OrderReport
+from portfoliod.venues.protocol import OrderReport, refused
 from portfoliod.venues.script.answers import OrderAnswer
 from portfoliod.venues.script.broker import Broker
 from portfoliod.venues.script.lane import Lane
@@ -108,7 +108,7 @@ class Orders:
                 before = await self._account.held(intent.key.symbol)
         except VenueUnreachable as error:
             # An order whose outcome could not be looked up afterwards is better not sent.
-            raise _refused(intent, f"not sent: {error.what}", error.found, error.mend) from error
+            raise refused(intent, f"not sent: {error.what}", error.found, error.mend) from error
         return await self._reported(intent, known or await self._send(intent, before))
 
     async def _send(self, intent: Intent, before: Decimal) -> OrderAnswer:
@@ -156,7 +156,7 @@ class Orders:
     async def _reported(self, intent: Intent, answer: OrderAnswer) -> OrderReport:
         """Return the report of an order that was placed, or raise that it was refused."""
         if answer.status is IntentStatus.REFUSED:
-            error = _refused(intent, answer.reason or "get_order says that it was refused", "status refused")
+            error = refused(intent, answer.reason or "get_order says that it was refused", "status refused")
             self._sent[intent.client_id] = error
             raise error
         return await self._report(intent, answer)
@@ -185,7 +185,3 @@ class Orders:
         if report.status.terminal:
             self._sent[intent.client_id] = report
         return report
-
-
-def _refused(intent: Intent, what: str, found: str, mend: str = "") -> OrderRefused:
-    return OrderRefused(what, where=str(intent.key), found=found, kept="the position stays as it is", mend=mend)

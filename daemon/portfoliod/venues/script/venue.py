@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from portfoliod.credentials import Credentials
-from portfoliod.errors import OrderRefused, SettingsError, UnknownSymbol, VenueUnreachable
+from portfoliod.errors import SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.logs import conceal
 from portfoliod.model import ZERO, Intent, MarketRules
 from portfoliod.settings import Positive, read_table
@@ -28,6 +28,7 @@ from portfoliod.venues.protocol import (
     Venue,
     VenueContext,
     VenueEvent,
+    refused,
     silence,
 )
 from portfoliod.venues.script.broker import Broker
@@ -173,12 +174,7 @@ class ScriptVenue:
     async def place(self, intent: Intent) -> OrderReport:
         """Send an order through place_order, once."""
         if self._context.read_only:
-            raise OrderRefused(
-                "this is only a look",
-                where=str(intent.key),
-                found="a read-only venue",
-                kept="the position stays as it is",
-            )
+            raise refused(intent, "this is only a look", "a read-only venue")
         return await self._orders.place(intent)
 
     async def cancel(self, intent: Intent) -> None:
