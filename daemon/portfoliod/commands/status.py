@@ -8,7 +8,7 @@ import msgspec
 
 from portfoliod.host import holder
 from portfoliod.intake import Intake
-from portfoliod.journal import Journal
+from portfoliod.journal import Journal, opened_to_read
 from portfoliod.model import Key
 from portfoliod.reconciler import Standing
 from portfoliod.settings import Settings
@@ -34,23 +34,24 @@ def current_status(workspace: Workspace, settings: Settings) -> Status:
     running = daemon_status(workspace)
     if running is not None:
         return running
-    journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
-    intake = Intake(workspace, journal, settings.risk.max_position)
-    intake.read_all()
-    reason = HaltSwitch(workspace).reason()
-    markets = [] if journal is None else [_market_at_rest(key, journal) for key in sorted(journal.targets)]
-    return describe(
-        intake,
-        journal,
-        state="down",
-        mode=settings.mode,
-        halt_reason=reason or None,
-        venues={
-            name: VenueStatus(str(table["driver"]), False, None, None, None) for name, table in settings.venues.items()
-        },
-        markets=markets,
-        problems=list(intake.problems.values()),
-    )
+    with opened_to_read(workspace.journal_file) as journal:
+        intake = Intake(workspace, journal, settings.risk.max_position)
+        intake.read_all()
+        reason = HaltSwitch(workspace).reason()
+        markets = [] if journal is None else [_market_at_rest(key, journal) for key in sorted(journal.targets)]
+        return describe(
+            intake,
+            journal,
+            state="down",
+            mode=settings.mode,
+            halt_reason=reason or None,
+            venues={
+                name: VenueStatus(str(table["driver"]), False, None, None, None)
+                for name, table in settings.venues.items()
+            },
+            markets=markets,
+            problems=list(intake.problems.values()),
+        )
 
 
 def _market_at_rest(key: Key, journal: Journal) -> MarketStatus:

@@ -46,35 +46,36 @@ class Capital:
             VenueError: it does not answer.
             JournalFailed: what it said could not be recorded.
         """
+        before = self._journal.worths.get(connection.venue.name)
         equity = await connection.read_equity()
         if equity is None:
             return None
         async with self._judging:
-            return equity if await self._believes(connection, equity) else None
+            return equity if await self._believes(connection, equity, before) else None
 
-    async def _believes(self, connection: Connection, equity: Decimal) -> bool:
+    async def _believes(self, connection: Connection, equity: Decimal, before: Worth | None) -> bool:
         venue, now = connection.venue.name, time.time()
         worth = self._journal.worths.get(venue)
         if worth is None:
             await self._journal.believe(venue, now, equity)
             return True
         doubt = why_doubted(worth, equity)
-        if doubt and not self._confirmed(worth, equity, now):
+        if doubt and not await self._confirmed(worth, equity, now):
             await self._doubted(connection, worth, equity, doubt)
             return False
         if worth.doubted is not None or not 0 <= now - worth.at < A_RESYNC_LATER * self.resync_seconds:
-            await self._journal.believe(venue, now, equity)
+            await self._journal.believe(venue, now, equity, before)
         if worth.doubted is not None:
             connection.doubt = None
             self._said.pop(venue, None)
             log.info("equity.believed", venue=venue, equity=f"{equity:f}")
         return True
 
-    def _confirmed(self, worth: Worth, equity: Decimal, now: float) -> bool:
+    async def _confirmed(self, worth: Worth, equity: Decimal, now: float) -> bool:
         """Return whether the venue, or a person, stands by a figure that was doubted before."""
         if worth.doubted is None or not _alike(worth.doubted, equity):
             return False
-        confirmed = self._journal.meta(CONFIRMED)
+        confirmed = await self._journal.meta(CONFIRMED)
         if confirmed is not None and float(confirmed) >= worth.doubted_at:
             return True
         return equity > 0 and now - worth.doubted_at >= A_RESYNC_LATER * self.resync_seconds

@@ -78,7 +78,8 @@ class PositionReader:
             await self._journal.lock(Lock(self.key, reason, expected, expected, time.time()))
             mend = f"look at the venue, then: portfoliod unlock {self.key.symbol} (the order counts as over)"
             log.error("symbol.locked", venue=self.key.venue, symbol=self.key.symbol, reason=reason, mend=mend)
-        return Look(Standing.LOCKED, self._journal.locks[self.key].reason, again)
+        lock = self._journal.locks.get(self.key)  # none where a person unlocked it meanwhile
+        return Look(Standing.LOCKED, reason if lock is None else lock.reason, again)
 
     async def _compared(self, book: Book, rules: MarketRules) -> tuple[Decimal, Look | None]:
         actual = await self._snapshot(self._newer_than)
