@@ -12,7 +12,7 @@ from typing import TypeVar, assert_never
 
 import msgspec
 
-from portfoliod.model import ZERO, Book, Decision, Fill, HighWater, Intent, IntentStatus, Key, Lock, Worth
+from portfoliod.model import ZERO, Book, Contribution, Decision, Fill, HighWater, Intent, IntentStatus, Key, Lock, Worth
 
 Value = TypeVar("Value")
 
@@ -44,7 +44,9 @@ class Decided(msgspec.Struct, frozen=True):
 class Ascribed(msgspec.Struct, frozen=True):
     """A decision belongs to others than before."""
 
-    decision: Decision
+    key: Key
+    number: int
+    contributions: tuple[Contribution, ...]
 
 
 class Intended(msgspec.Struct, frozen=True):
@@ -226,10 +228,10 @@ def apply(state: JournalState, event: Event) -> None:  # noqa: C901, PLR0912 - o
         case Decided(decision):
             state.targets[decision.key] = decision
             state.in_parts.pop(decision.key, None)
-        case Ascribed(decision):
-            in_force = state.targets.get(decision.key)
-            if in_force is not None and in_force.number == decision.number:
-                state.targets[decision.key] = decision
+        case Ascribed(key, number, contributions):
+            in_force = state.targets.get(key)
+            if in_force is not None and in_force.number == number:
+                state.targets[key] = msgspec.structs.replace(in_force, contributions=contributions)
         case Intended(_, intent):
             _intended(state, intent)
         case Settled(client_id, status, _):

@@ -158,7 +158,7 @@ class Journal:
 
     async def ascribe(self, decision: Decision) -> None:
         """Note whom a decision in force belongs to now."""
-        await self.write(Ascribed(decision))
+        await self.write(Ascribed(decision.key, decision.number, decision.contributions))
 
     async def intend(self, number: int, intent: Intent) -> None:
         """Record an order that is about to be sent."""

@@ -61,13 +61,13 @@ class Store:
         """Write what happened, and return what became true by it: None where nothing did."""
         match event:
             case Decided(decision):
-                contributions = msgspec.json.encode(decision.contributions).decode()
-                self._put("INSERT INTO decisions", {**_columns(decision), "contributions": contributions})
+                columns = _columns(decision)
+                columns["contributions"] = msgspec.json.encode(columns["contributions"]).decode()
+                self._put("INSERT INTO decisions", columns)
                 self._replace("targets", {**decision.key._asdict(), "decision": decision.number})
-            case Ascribed(decision):
-                contributions = msgspec.json.encode(decision.contributions).decode()
-                sql = "UPDATE decisions SET contributions = ? WHERE number = ?"
-                self.connection.execute(sql, (contributions, decision.number))
+            case Ascribed(_, number, contributions):
+                text = msgspec.json.encode(contributions).decode()
+                self.connection.execute("UPDATE decisions SET contributions = ? WHERE number = ?", (text, number))
             case Intended(number, intent):
                 self._put("INSERT INTO intents", {"number": number, **_columns(intent)})
             case Settled():
