@@ -166,25 +166,8 @@ class Noted(msgspec.Struct, frozen=True):
     value: str
 
 
-Event = (
-    Decided
-    | Ascribed
-    | Intended
-    | Settled
-    | Filled
-    | TakenOver
-    | Expected
-    | Locked
-    | Unlocked
-    | Released
-    | Believed
-    | Doubted
-    | Marked
-    | Kept
-    | Retired
-    | Forgotten
-    | Noted
-)
+Traded = Decided | Ascribed | Intended | Settled | Filled | TakenOver | Expected | Locked | Unlocked | Released
+Event = Traded | Believed | Doubted | Marked | Kept | Retired | Forgotten | Noted
 
 
 class Switches(msgspec.Struct, frozen=True):

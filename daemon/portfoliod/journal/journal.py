@@ -11,28 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from portfoliod.errors import JournalFailed
-from portfoliod.journal.events import (
-    Ascribed,
-    Believed,
-    Decided,
-    Document,
-    Doubted,
-    Event,
-    Expected,
-    Filled,
-    Forgotten,
-    Intended,
-    Kept,
-    Locked,
-    Marked,
-    Noted,
-    Retired,
-    Retirement,
-    Settled,
-    TakenOver,
-    Unlocked,
-    apply,
-)
+from portfoliod.journal import events
+from portfoliod.journal.events import Document, Event, Retirement, apply
 from portfoliod.journal.reader import Reader
 from portfoliod.journal.schema import connect
 from portfoliod.journal.store import Store
@@ -63,7 +43,7 @@ class Journal:
         self.open_intents, self.worths, self.in_parts = self.state.open_intents, self.state.worths, self.state.in_parts
         self._writer = Writer(self._store, path, partial(apply, self.state))
         self._writer.on_recovery = self._keep_again
-        self._unkept: dict[str, Kept] = {}
+        self._unkept: dict[str, events.Kept] = {}
         """Documents that are not on disk yet, by name."""
         self._rereads_asked = self._rereads_done = 0
 
@@ -142,7 +122,7 @@ class Journal:
 
         Where it cannot be written it is kept in memory, and written once the journal can be written again.
         """
-        self._keep(Kept(document, at))
+        self._keep(events.Kept(document, at))
 
     async def write(self, *events: Event) -> Written:
         """Write events in one transaction, and return what became true by each once it is on disk and in memory.
@@ -154,25 +134,25 @@ class Journal:
 
     async def decide(self, decisions: Iterable[Decision]) -> None:
         """Put decisions in force."""
-        await self.write(*map(Decided, decisions))
+        await self.write(*map(events.Decided, decisions))
 
     async def ascribe(self, decision: Decision) -> None:
         """Note whom a decision in force belongs to now."""
-        await self.write(Ascribed(decision.key, decision.number, decision.contributions))
+        await self.write(events.Ascribed(decision.key, decision.number, decision.contributions))
 
     async def intend(self, number: int, intent: Intent) -> None:
         """Record an order that is about to be sent."""
-        await self.write(Intended(number, intent))
+        await self.write(events.Intended(number, intent))
 
     async def settle(
         self, intent: Intent, status: IntentStatus, outcome: str, fills: Iterable[Fill] = ()
     ) -> list[Fill]:
         """Record how far an order has come, with its fills, and return those fills that are new."""
-        return _new(await self.write(*map(Filled, fills), Settled(intent.client_id, status, outcome)))
+        return _new(await self.write(*map(events.Filled, fills), events.Settled(intent.client_id, status, outcome)))
 
     async def record_fills(self, fills: Iterable[Fill]) -> list[Fill]:
         """Record fills of our own orders and return those that are new."""
-        return _new(await self.write(*map(Filled, fills)))
+        return _new(await self.write(*map(events.Filled, fills)))
 
     async def filled(self, intent: Intent) -> Decimal:
         """Return how much of an order the journaled fills add up to."""
@@ -191,31 +171,31 @@ class Journal:
 
     async def take_over(self, key: Key, position: Decimal, at: float) -> None:
         """Take a position over as it is."""
-        await self.write(TakenOver(key, position, at))
+        await self.write(events.TakenOver(key, position, at))
 
     async def expect(self, key: Key, position: Decimal) -> None:
         """Accept a position that our fills do not explain."""
-        await self.write(Expected(key, position))
+        await self.write(events.Expected(key, position))
 
     async def lock(self, lock: Lock) -> None:
         """Stop trading a key, unless a person unlocked it since the position was compared with its book."""
-        await self.write(Locked(lock, about_book=lock.key in self.books))
+        await self.write(events.Locked(lock, about_book=lock.key in self.books))
 
     async def unlock(self, key: Key) -> None:
         """Trade a key again."""
-        await self.write(Unlocked(key))
+        await self.write(events.Unlocked(key))
 
     async def retire(self, retirement: Retirement, at: float) -> None:
         """Take a strategy out of the portfolio."""
-        await self.write(Retired(retirement, at))
+        await self.write(events.Retired(retirement, at))
 
     async def forget_retirement(self, strategy: str) -> None:
         """Let a name that was retired be a new strategy."""
-        await self.write(Forgotten(strategy))
+        await self.write(events.Forgotten(strategy))
 
     async def put_meta(self, key: str, value: str) -> None:
         """Set a fact."""
-        await self.write(Noted(key, value))
+        await self.write(events.Noted(key, value))
 
     async def believe(self, venue: str, at: float, equity: Decimal, before: Worth | None = None) -> None:
         """Record what a venue is worth.
@@ -226,15 +206,15 @@ class Journal:
             equity: in the quote currency.
             before: what was believed when the venue was asked; None: what is believed at this moment.
         """
-        await self.write(Believed(venue, at, equity, before or self.worths.get(venue)))
+        await self.write(events.Believed(venue, at, equity, before or self.worths.get(venue)))
 
     async def doubt(self, venue: str, at: float, equity: Decimal) -> None:
         """Record that a venue tells a figure that is not believed yet."""
-        await self.write(Doubted(venue, at, equity))
+        await self.write(events.Doubted(venue, at, equity))
 
     async def mark(self, high_water: HighWater) -> None:
         """Set what a drawdown is measured from."""
-        await self.write(Marked(high_water))
+        await self.write(events.Marked(high_water))
 
     async def reread_switches(self) -> list[Retirement]:
         """Take in what commands change from outside, all at once, and return the retired strategies.
@@ -251,11 +231,11 @@ class Journal:
             self._rereads_done = asked
         return switches.retirements
 
-    def _keep(self, kept: Kept) -> None:
+    def _keep(self, kept: events.Kept) -> None:
         self._unkept[kept.document.name] = kept
         self._writer.queue(kept).add_done_callback(partial(self._note_kept, kept))
 
-    def _note_kept(self, kept: Kept, done: asyncio.Future[Written]) -> None:
+    def _note_kept(self, kept: events.Kept, done: asyncio.Future[Written]) -> None:
         """Forget a document that is on disk. A failure is told by `failed` to whoever sends orders."""
         written = not done.cancelled() and done.exception() is None
         if written and self._unkept.get(kept.document.name) is kept:
@@ -284,4 +264,4 @@ def opened_to_read(path: Path) -> Iterator[Journal | None]:
 
 
 def _new(written: Written) -> list[Fill]:
-    return [event.fill for event in written if isinstance(event, Filled)]
+    return [event.fill for event in written if isinstance(event, events.Filled)]

@@ -12,30 +12,8 @@ from typing import TypeVar, assert_never
 
 import msgspec
 
-from portfoliod.journal.events import (
-    Ascribed,
-    Believed,
-    Decided,
-    Document,
-    Doubted,
-    Event,
-    Expected,
-    Filled,
-    Forgotten,
-    Intended,
-    JournalState,
-    Kept,
-    Locked,
-    Marked,
-    Noted,
-    Released,
-    Retired,
-    Retirement,
-    Settled,
-    Switches,
-    TakenOver,
-    Unlocked,
-)
+from portfoliod.journal import events
+from portfoliod.journal.events import Document, Event, JournalState, Retirement, Switches
 from portfoliod.model import ZERO, Book, Contribution, Decision, Fill, HighWater, Intent, IntentStatus, Key, Lock, Worth
 
 RECENT = 10_000
@@ -60,50 +38,50 @@ class Store:
     def store(self, event: Event) -> Event | None:  # noqa: C901, PLR0912 - one case an event
         """Write what happened, and return what became true by it: None where nothing did."""
         match event:
-            case Decided(decision):
+            case events.Decided(decision):
                 columns = _columns(decision)
                 columns["contributions"] = msgspec.json.encode(columns["contributions"]).decode()
                 self._put("INSERT INTO decisions", columns)
                 self._replace("targets", {**decision.key._asdict(), "decision": decision.number})
-            case Ascribed(_, number, contributions):
+            case events.Ascribed(_, number, contributions):
                 text = msgspec.json.encode(contributions).decode()
                 self.connection.execute("UPDATE decisions SET contributions = ? WHERE number = ?", (text, number))
-            case Intended(number, intent):
+            case events.Intended(number, intent):
                 self._put("INSERT INTO intents", {"number": number, **_columns(intent)})
-            case Settled():
+            case events.Settled():
                 return self._settle(event)
-            case Filled(fill):
+            case events.Filled(fill):
                 return event if self._fill(fill) else None
-            case TakenOver(key, position, at):
+            case events.TakenOver(key, position, at):
                 self._replace("books", {**_columns(Book(key, position, position)), "since": at})
-            case Expected(key, position):
+            case events.Expected(key, position):
                 return event if self._expect(key, position) else None
-            case Locked(lock, about_book):
+            case events.Locked(lock, about_book):
                 if about_book and self.book(lock.key) is None:
                     return None
                 self._replace("locks", _columns(lock))
-            case Unlocked(key):
+            case events.Unlocked(key):
                 self.connection.execute(f"DELETE FROM locks {OF_KEY}", key._asdict())
-            case Released(key):
+            case events.Released(key):
                 self._release(key)
-            case Believed(venue, at, equity):
+            case events.Believed(venue, at, equity):
                 self._keep_equity(venue, at, equity)
                 self._replace("capital", {"venue": venue, **_columns(event.after(self.worths().get(venue)))})
-            case Doubted(venue):
+            case events.Doubted(venue):
                 worth = self.worths().get(venue)
                 if worth is None:
                     return None
                 self._replace("capital", {"venue": venue, **_columns(event.after(worth))})
-            case Marked(high_water):
+            case events.Marked(high_water):
                 text = "" if high_water is None else msgspec.json.encode(high_water).decode()
                 self._replace("meta", {"key": HIGH_WATER, "value": text})
-            case Kept(document, at):
+            case events.Kept(document, at):
                 self.put_document(document, at)
-            case Retired(retirement, at):
+            case events.Retired(retirement, at):
                 self._retire(retirement, at)
-            case Forgotten(strategy):
+            case events.Forgotten(strategy):
                 self.connection.execute("DELETE FROM retired WHERE strategy = ?", (strategy,))
-            case Noted(key, value):
+            case events.Noted(key, value):
                 self._replace("meta", {"key": key, "value": value})
             case _:
                 assert_never(event)
@@ -224,7 +202,7 @@ class Store:
         rows = self.connection.execute("SELECT * FROM capital")
         return {row["venue"]: _value(Worth, dict(row)) for row in rows}
 
-    def _settle(self, event: Settled) -> Settled | None:
+    def _settle(self, event: events.Settled) -> events.Settled | None:
         """Record how far an order is known to have come, and return what is final already in its place."""
         changed = self.connection.execute(
             f"UPDATE intents SET status = :status, outcome = :outcome WHERE client_id = :client_id AND {OPEN}",
@@ -233,7 +211,7 @@ class Store:
         if changed.rowcount:
             return event
         found = self.connection.execute("SELECT status FROM intents WHERE client_id = ?", (event.client_id,)).fetchone()
-        return found and Settled(event.client_id, IntentStatus(found["status"]), event.outcome)
+        return found and events.Settled(event.client_id, IntentStatus(found["status"]), event.outcome)
 
     def _fill(self, fill: Fill) -> bool:
         added = self._put("INSERT INTO fills", _columns(fill), "ON CONFLICT (venue, symbol, trade_id) DO NOTHING")
