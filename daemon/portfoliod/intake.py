@@ -19,7 +19,7 @@ from portfoliod.capital import Usage, holding, paper_venues
 from portfoliod.cycles import Cycles
 from portfoliod.documents import parse_portfolio, parse_state, parse_stats
 from portfoliod.errors import FileRejected, PortfoliodError
-from portfoliod.journal import Document, Journal
+from portfoliod.journal import Document, Journal, opened_to_read
 from portfoliod.model import History, PortfolioConfig, Problem, State
 from portfoliod.workspace import STRATEGY_NAME, Workspace, read_settled, signature
 
@@ -72,6 +72,14 @@ class Intake:
         self._hashes: dict[Source, str] = {}
         if journal is not None:
             self._restore(journal)
+
+    @classmethod
+    def at_rest(cls, workspace: Workspace, max_position: float) -> Intake:
+        """Return what the files and the journal of this moment say, for a command that reads them once."""
+        with opened_to_read(workspace.journal_file) as journal:
+            intake = cls(workspace, journal, max_position)
+            intake.read_all()
+        return intake
 
     def _restore(self, journal: Journal) -> None:
         self.retired = {retirement.strategy: retirement.inode for retirement in journal.retirements()}

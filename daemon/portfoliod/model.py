@@ -202,8 +202,8 @@ class Worth(msgspec.Struct, frozen=True):
     equity: Decimal
     at: float
     """When it was read, in epoch seconds."""
-    traded: bool = False
-    """Whether an order of ours filled there since."""
+    traded: int = 0
+    """How many fills of ours were recorded there since."""
     doubted: Decimal | None = None
     """Another figure that the venue told since, so far off that nobody believes it yet."""
     doubted_at: float = 0.0

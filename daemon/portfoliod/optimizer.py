@@ -199,12 +199,12 @@ class Optimizer:
         """Return whether the file holds what follows from the inputs; where not, the names are in the mailbox again."""
         intake = self._intake
         in_force = rules_in_force(self.settings.optimizer, intake.portfolio, Overrides())
-        if await asyncio.to_thread(inputs_hash, histories, in_force) == self._last_inputs():
+        if await asyncio.to_thread(inputs_hash, histories, in_force) == await self._last_inputs():
             return True
         current, portfolio = self._current()  # a command may have written it a moment ago
         rules = rules_in_force(self.settings.optimizer, portfolio, Overrides())
         done = await asyncio.to_thread(optimize, histories, rules, current, portfolio, opening_keys(self.settings))
-        if done.inputs_hash == self._last_inputs():
+        if done.inputs_hash == await self._last_inputs():
             return True
         with contextlib.ExitStack() as alone:
             await asyncio.to_thread(alone.enter_context, intake.workspace.sole_optimizer(PATIENCE_SECONDS))
@@ -257,8 +257,8 @@ class Optimizer:
             return self._intake.portfolio_raw, self._intake.portfolio
         return raw, parse_portfolio(raw, shown)
 
-    def _last_inputs(self) -> str | None:
-        known = self._journal.meta(OPTIMIZED)
+    async def _last_inputs(self) -> str | None:
+        known = await self._journal.meta(OPTIMIZED)
         if known is not None:
             return known
         return None if self._intake.portfolio is None else self._intake.portfolio.inputs_hash

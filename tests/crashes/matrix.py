@@ -38,9 +38,9 @@ GRACE = 0.5
 """Seconds after which the emulator's "no such order" is proof: it forgets nothing."""
 ATTEMPTS = 4
 """To reach a point: whether the reply or the stream tells a fill first is chance, and decides who journals it."""
-ONCE = ("journal take_over", "journal put_meta")
+ONCE = ("journal TakenOver", "journal Noted", "journal Marked")
 """What a workspace sees only once."""
-NOW_AND_THEN = ("file status.json", "journal believe", "venue positions")
+NOW_AND_THEN = ("file status.json", "journal Believed", "venue positions")
 """What a timer does too: only its first passage belongs to the change."""
 
 

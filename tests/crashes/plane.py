@@ -11,19 +11,17 @@ import os
 import signal
 import sqlite3
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from portfoliod.journal.events import Event
 from portfoliod.journal.journal import Journal
-from portfoliod.journal.store import Store
-from portfoliod.journal.writer import Writer
+from portfoliod.journal.writer import Writer, Written
 from portfoliod.venues.ccxtpro.venue import CcxtVenue
 from portfoliod.venues.paper.account import Account
 from portfoliod.venues.paper.venue import PaperVenue
 
-READS = {"filled", "ended_unfilled", "knows_order", "reread_switches", "reread_retirements"}
-"""Journal methods that only ask, though in a transaction."""
 QUESTIONS = ("place", "find", "cancel", "positions")
 
 
@@ -92,10 +90,9 @@ def _around_the_journal(plane: Plane) -> None:
     commit, open_journal = Writer._commit, Journal.__init__
     writing = ""
 
-    def named(self: Writer, batch: list[list[Callable[[Store], object]]]) -> list[list[object]]:
+    def named(self: Writer, batch: list[Sequence[Event]]) -> list[Written]:
         nonlocal writing
-        names = {_name_of(write) for writes in batch for write in writes} - READS
-        writing = f"journal {'+'.join(sorted(names))}" if names else ""
+        writing = f"journal {'+'.join(sorted({type(event).__name__ for events in batch for event in events}))}"
         return commit(self, batch)
 
     def opened(self: Journal, path: Path, *, read_only: bool = False) -> None:
@@ -105,11 +102,6 @@ def _around_the_journal(plane: Plane) -> None:
 
     Writer._commit = named  # type: ignore[method-assign]
     Journal.__init__ = opened  # type: ignore[method-assign]
-
-
-def _name_of(write: Callable[[Store], object]) -> str:
-    """Return what a write of the journal is: the method, or the function, that made it."""
-    return write.__qualname__.removesuffix(".<locals>.<lambda>").removeprefix("Journal.").removeprefix("_")
 
 
 def _asked(plane: Plane, name: str, question: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from portfoliod.errors import JournalFailed
-from portfoliod.journal import Document, Journal, change
+from portfoliod.journal import Document, Journal, Noted, change
 from portfoliod.journal.schema import MIGRATIONS
 from tests.journal.rows import BTC, ETH, new_decision, new_fill, new_intent
 
@@ -126,7 +126,7 @@ def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
     assert str(len(MIGRATIONS) + 1) in refused(path).found
     assert path.read_bytes() == before
     with pytest.raises(JournalFailed):
-        change(path, lambda store: store.put_meta("x", "y"))
+        change(path, lambda store: store.store(Noted("x", "y")))
     assert path.read_bytes() == before
 
 
@@ -219,7 +219,7 @@ def test_a_read_only_disk_is_refused(tmp_path: Path) -> None:
     script = """
         import asyncio, pathlib, subprocess, sys
         from portfoliod.errors import JournalFailed
-        from portfoliod.journal import Journal, change
+        from portfoliod.journal import Journal, Noted, change
 
         disk = pathlib.Path(sys.argv[1])
 
@@ -232,7 +232,7 @@ def test_a_read_only_disk_is_refused(tmp_path: Path) -> None:
         attempts = [
             lambda: asyncio.run(write("new.db", "y")),
             lambda: asyncio.run(write("journal.db", "z")),
-            lambda: change(disk / "journal.db", lambda store: store.put_meta("x", "z")),
+            lambda: change(disk / "journal.db", lambda store: store.store(Noted("x", "z"))),
         ]
         for attempt in attempts:
             try:
@@ -287,7 +287,7 @@ def test_a_full_disk_fails_the_write_and_says_so_until_there_is_room(tmp_path: P
             async with Journal(disk / "journal.db") as journal:
                 assert len(journal.unresolved(BTC)) == 2
                 assert journal.books[BTC].expected == 1
-                assert journal.meta("large") is None
+                assert await journal.meta("large") is None
                 assert [document.name for document in journal.documents()] == ["file"]
 
         asyncio.run(main())
@@ -325,7 +325,7 @@ def test_a_file_that_may_not_grow_fails_the_write_and_says_so_until_it_may(tmp_p
 
     async def read() -> None:
         async with Journal(path) as journal:
-            assert [journal.meta(key) for key in ("before", "large", "after")] == ["1", None, "1"]
+            assert [await journal.meta(key) for key in ("before", "large", "after")] == ["1", None, "1"]
 
     asyncio.run(read())
 

@@ -115,7 +115,7 @@ class Life:
         for lock in self._locks:
             lock.release()
         if self.desk is not None:
-            self.desk.journal._store.connection.close()
+            self.desk.journal.close_files()
         GRAVEYARD.append(self)
 
     async def _awatch(

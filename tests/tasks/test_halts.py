@@ -110,7 +110,7 @@ def test_a_journal_write_that_cannot_be_done_fails_alone_and_halts_nothing(files
             *(journal.put_meta(name, name) for name in ("before", "\ud800", "after")), return_exceptions=True
         )
         assert [isinstance(outcome, Exception) for outcome in outcomes] == [False, True, False]
-        assert (journal.meta("before"), journal.meta("after")) == ("before", "after")
+        assert (await journal.meta("before"), await journal.meta("after")) == ("before", "after")
         assert (journal.failed, trading.halted()) == (None, "")
 
     trade(files, scenario)

@@ -16,7 +16,7 @@ from portfoliod.commands.accounts import Account, rewritten
 from portfoliod.credentials import Credentials, find_credentials, places, read_file, variable_prefix
 from portfoliod.errors import PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
-from portfoliod.journal import LATEST, Journal, schema_of
+from portfoliod.journal import LATEST, schema_of
 from portfoliod.model import Problem
 from portfoliod.outlets import check_outlets
 from portfoliod.reconciler.connection import resolve
@@ -66,7 +66,7 @@ def check_workspace(
     try:
         if workspace.journal_file.exists():
             report.fine.append(_schema(workspace))
-        intake = _read(workspace, settings)
+        intake = Intake.at_rest(workspace, settings.risk.max_position)
         report.fine += _sentences(intake)
         accounts = _open(report, settings, environment)
         asyncio.run(_look(report, settings, intake, accounts, online=online, seconds=seconds))
@@ -145,13 +145,6 @@ def _schema(workspace: Workspace) -> str:
     if found < LATEST:
         return f"journal: schema {found}; a start brings it to {LATEST}, and leaves a copy in {path}.v{found}"
     return f"journal: schema {found}, this version's"
-
-
-def _read(workspace: Workspace, settings: Settings) -> Intake:
-    journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
-    intake = Intake(workspace, journal, settings.risk.max_position)
-    intake.read_all()
-    return intake
 
 
 def _sentences(intake: Intake) -> list[str]:

@@ -10,7 +10,7 @@ from portfoliod.allocation import inputs_hash
 from portfoliod.documents import parse_portfolio
 from portfoliod.errors import AllocationError, FileRejected
 from portfoliod.intake import Intake
-from portfoliod.journal import Journal, change
+from portfoliod.journal import Noted, change
 from portfoliod.jsontext import replace_keys
 from portfoliod.optimizer import (
     OPTIMIZED,
@@ -91,7 +91,7 @@ def optimize_now(
 def _optimize(
     workspace: Workspace, settings: Settings, asked: Overrides, *, dry_run: bool, apply: bool
 ) -> OptimizeResult:
-    intake = _read(workspace, settings)
+    intake = Intake.at_rest(workspace, settings.risk.max_position)
     shown = workspace.shown(workspace.portfolio_file)
     problem = intake.problems.get(shown)
     if problem is not None and workspace.portfolio_file.exists():
@@ -125,18 +125,11 @@ def _optimize(
     return _result(done, intake, written)
 
 
-def _read(workspace: Workspace, settings: Settings) -> Intake:
-    journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
-    intake = Intake(workspace, journal, settings.risk.max_position)
-    intake.read_all()
-    return intake
-
-
 def _note_inputs(workspace: Workspace, settings: Settings, intake: Intake, content: bytes) -> None:
     """Tell the journal that these inputs are dealt with: the daemon is not to optimize them at once its own way."""
     portfolio = parse_portfolio(content, "portfolio_config.json")
     digest = inputs_hash(intake.histories, rules_in_force(settings.optimizer, portfolio, Overrides()))
-    change(workspace.journal_file, lambda store: store.put_meta(OPTIMIZED, digest))
+    change(workspace.journal_file, lambda store: store.store(Noted(OPTIMIZED, digest)))
 
 
 def _result(done: Optimized, intake: Intake, written: str | None) -> OptimizeResult:
@@ -193,7 +186,7 @@ def _apply_proposal(workspace: Workspace, settings: Settings, *, dry_run: bool) 
     owned = {key: value for key, value in proposal.items() if key in OPTIMIZER_KEYS or not current}
     if not dry_run:
         content = replace_keys(current, owned)
-        _note_inputs(workspace, settings, _read(workspace, settings), content)
+        _note_inputs(workspace, settings, Intake.at_rest(workspace, settings.risk.max_position), content)
         write_atomically(workspace.portfolio_file, content)
         workspace.proposal_file.unlink()
     facts = {

@@ -13,7 +13,7 @@ import msgspec
 from portfoliod.capital import paper_venues
 from portfoliod.errors import MarketGone, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
-from portfoliod.journal import CONFIRMED, Journal
+from portfoliod.journal import CONFIRMED, Journal, opened_to_read
 from portfoliod.model import ZERO, Book, Decision, Key, MarketRules, PortfolioConfig, Side, Standing
 from portfoliod.planning import FLATTENED
 from portfoliod.reconciler.capital import why_doubted
@@ -73,7 +73,11 @@ async def preview(workspace: Workspace, settings: Settings) -> Preview:
         KeysRefused: a venue does not accept its keys.
         JournalFailed: the journal cannot be read.
     """
-    journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
+    with opened_to_read(workspace.journal_file) as journal:
+        return await _preview(workspace, settings, journal)
+
+
+async def _preview(workspace: Workspace, settings: Settings, journal: Journal | None) -> Preview:
     connections = open_connections(workspace, settings, live=False, read_only=True)
     intake = Intake(workspace, journal, settings.risk.max_position)
     try:
@@ -87,8 +91,6 @@ async def preview(workspace: Workspace, settings: Settings) -> Preview:
         return await _Rehearsal(workspace, settings, intake, journal, used).preview()
     finally:
         await asyncio.gather(*(connection.venue.close() for connection in connections.values()))
-        if journal is not None:
-            await journal.close()
 
 
 class _Rehearsal:
@@ -166,8 +168,8 @@ class _Rehearsal:
             return None
         doubt = "" if equity is not None else "is not known"
         if self._journal is not None and equity is not None:
-            confirmed, worth = float(self._journal.meta(CONFIRMED) or 0), self._journal.worths.get(name)
-            doubt = why_doubted(worth, equity, time.time(), confirmed, self._policy.resync_seconds)
+            confirmed, worth = await self._journal.meta(CONFIRMED), self._journal.worths.get(name)
+            doubt = why_doubted(worth, equity, time.time(), float(confirmed or 0), self._policy.resync_seconds)
         if doubt:
             self._note(f"nothing is sized anew: the equity of {name} {doubt}")
         return None if doubt else equity

@@ -9,7 +9,7 @@ import msgspec
 from portfoliod.capital import drawdown
 from portfoliod.host import holder
 from portfoliod.intake import Intake
-from portfoliod.journal import Journal
+from portfoliod.journal import Journal, opened_to_read
 from portfoliod.model import Key, Standing
 from portfoliod.reconciler import EngineSnapshot, MarketSnapshot, VenueSnapshot
 from portfoliod.settings import Settings, drivers
@@ -35,10 +35,10 @@ def current_status(workspace: Workspace, settings: Settings) -> Status:
     running = daemon_status(workspace)
     if running is not None:
         return running
-    journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
-    intake = Intake(workspace, journal, settings.risk.max_position)
-    intake.read_all()
-    return describe(intake, _at_rest(workspace, settings, intake, journal), state="down", mode=settings.mode)
+    with opened_to_read(workspace.journal_file) as journal:
+        intake = Intake(workspace, journal, settings.risk.max_position)
+        intake.read_all()
+        return describe(intake, _at_rest(workspace, settings, intake, journal), state="down", mode=settings.mode)
 
 
 def _at_rest(workspace: Workspace, settings: Settings, intake: Intake, journal: Journal | None) -> EngineSnapshot:

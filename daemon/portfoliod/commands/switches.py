@@ -10,7 +10,7 @@ from contextlib import suppress
 from portfoliod.commands.status import current_status
 from portfoliod.errors import PortfoliodError
 from portfoliod.host import holder
-from portfoliod.journal import CONFIRMED, HIGH_WATER, Retirement, Store, change
+from portfoliod.journal import CONFIRMED, Marked, Noted, Released, Retired, Retirement, Store, change
 from portfoliod.logs import start_log
 from portfoliod.model import HaltCause, Key, Standing
 from portfoliod.service import Service, exit_code_of
@@ -54,9 +54,9 @@ def _confirm(workspace: Workspace, *, anew: bool) -> list[str]:
         return []
 
     def note(store: Store) -> list[str]:
-        store.put_meta(CONFIRMED, repr(time.time()))
+        store.store(Noted(CONFIRMED, repr(time.time())))
         if anew:
-            store.put_meta(HIGH_WATER, "")
+            store.store(Marked(None))
         return [
             f"confirmed: the equity of {venue}, {worth.doubted:f} after {worth.equity:f}"
             for venue, worth in sorted(store.worths().items())
@@ -107,12 +107,10 @@ def unlock(workspace: Workspace, symbol: str) -> str:
     wanted = _letters(symbol)
 
     def lift(store: Store) -> tuple[list[Key], list[Key]]:
-        locked = [lock.key for lock in store.locks()]
+        locked = list(store.locks())
         meant = [key for key in locked if wanted in {_letters(key.symbol), _letters(key.symbol.partition(":")[0])}]
         for key in meant:
-            store.delete_lock(key)
-            store.delete_book(key)
-            store.give_up_intents(key)
+            store.store(Released(key))
         return meant, locked
 
     lifted, locked = change(workspace.journal_file, lift) if workspace.journal_file.exists() else ([], [])
@@ -138,7 +136,7 @@ def retire(workspace: Workspace, name: str) -> str:
     def take_out(store: Store) -> bool:
         known = found is not None or any(document.name.startswith(prefix) for document in store.documents())
         if known:
-            store.retire(Retirement(name, None if found is None else found.inode), time.time())
+            store.store(Retired(Retirement(name, None if found is None else found.inode), time.time()))
         return known
 
     workspace.create()

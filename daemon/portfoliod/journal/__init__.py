@@ -1,8 +1,23 @@
 """The write-ahead log of orders: no order leaves that is not in it."""
 
-from portfoliod.journal.journal import CONFIRMED, HIGH_WATER, Journal
+from portfoliod.journal.events import Document, Marked, Noted, Released, Retired, Retirement
+from portfoliod.journal.journal import CONFIRMED, Journal, opened_to_read
 from portfoliod.journal.outside import change
 from portfoliod.journal.schema import LATEST, schema_of
-from portfoliod.journal.store import Document, Retirement, Store
+from portfoliod.journal.store import Store
 
-__all__ = ["CONFIRMED", "HIGH_WATER", "LATEST", "Document", "Journal", "Retirement", "Store", "change", "schema_of"]
+__all__ = [
+    "CONFIRMED",
+    "LATEST",
+    "Document",
+    "Journal",
+    "Marked",
+    "Noted",
+    "Released",
+    "Retired",
+    "Retirement",
+    "Store",
+    "change",
+    "opened_to_read",
+    "schema_of",
+]

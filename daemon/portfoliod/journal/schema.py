@@ -139,6 +139,7 @@ def _brought_up_to_date(connection: sqlite3.Connection, path: Path, *, read_only
         return connection
     if read_only:
         copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        copy.row_factory = sqlite3.Row
         connection.backup(copy)
         connection.close()
         _migrate(copy, version)
@@ -168,10 +169,15 @@ def _refuse_orphans(path: Path) -> None:
 
 def _open(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-    # The writing thread and the loop share it: SQLite serialises them, Python's own check would forbid it.
+    # Another thread than this one uses it: Python's own check would forbid it.
     connection = sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    connection.row_factory = sqlite3.Row
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -182,7 +188,7 @@ def _create(path: Path) -> None:
     connection = _open(unfinished)
     connection.execute("PRAGMA journal_mode = WAL")
     _migrate(connection, 0)
-    connection.execute("INSERT INTO meta VALUES ('workspace', ?)", (uuid.uuid4().hex,))
+    connection.execute("INSERT INTO meta (key, value) VALUES ('workspace', ?)", (uuid.uuid4().hex,))
     connection.close()
     unfinished.rename(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

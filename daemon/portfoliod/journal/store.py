@@ -1,14 +1,20 @@
-"""The journal's rows as values: each function is a read, or a write inside the transaction that the caller holds."""
+"""The journal's rows as values: each function is a read, or a write inside the transaction that the caller holds.
+
+Rows go by the names of their columns, which are the names of the values' fields.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import TypeVar, assert_never
 
 import msgspec
 
-from portfoliod.model import Book, Contribution, Decision, Fill, Intent, IntentStatus, Key, Lock, Side, Worth
+from portfoliod.journal import events
+from portfoliod.journal.events import Document, Event, JournalState, Retirement, Switches
+from portfoliod.model import ZERO, Book, Contribution, Decision, Fill, HighWater, Intent, IntentStatus, Key, Lock, Worth
 
 RECENT = 10_000
 """Intents among which those are looked for that ended, or were sent, lately."""
@@ -16,21 +22,11 @@ OPEN = "status IN ('intended', 'unknown', 'working')"
 """As the index of open intents words it: SQLite uses it only where a query says the same."""
 EVERY_EQUITY = 7 * 86_400.0
 """Seconds for which every equity that was read is kept; of each hour before, the last."""
+HIGH_WATER = "high_water"
+"""The fact: the equity that a drawdown is measured from."""
+OF_KEY = "WHERE venue = :venue AND symbol = :symbol"
 
-
-class Document(msgspec.Struct, frozen=True):
-    """The last good content of a file: `content` normalised by whoever keeps it, `hash` of the file's own bytes."""
-
-    name: str
-    content: bytes
-    hash: str
-
-
-class Retirement(msgspec.Struct, frozen=True):
-    """A retired strategy, and the folder that still bore its name then."""
-
-    strategy: str
-    inode: int | None
+Value = TypeVar("Value", bound=msgspec.Struct)
 
 
 class Store:
@@ -39,95 +35,109 @@ class Store:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
 
+    def store(self, event: Event) -> Event | None:  # noqa: C901, PLR0912 - one case an event
+        """Write what happened, and return what became true by it: None where nothing did."""
+        match event:
+            case events.Decided(decision):
+                columns = _columns(decision)
+                columns["contributions"] = msgspec.json.encode(columns["contributions"]).decode()
+                self._put("INSERT INTO decisions", columns)
+                self._replace("targets", {**decision.key._asdict(), "decision": decision.number})
+            case events.Ascribed(_, number, contributions):
+                text = msgspec.json.encode(contributions).decode()
+                self.connection.execute("UPDATE decisions SET contributions = ? WHERE number = ?", (text, number))
+            case events.Intended(number, intent):
+                self._put("INSERT INTO intents", {"number": number, **_columns(intent)})
+            case events.Settled():
+                return self._settle(event)
+            case events.Filled(fill):
+                return event if self._fill(fill) else None
+            case events.TakenOver(key, position, at):
+                self._replace("books", {**_columns(Book(key, position, position)), "since": at})
+            case events.Expected(key, position):
+                return event if self._expect(key, position) else None
+            case events.Locked(lock, about_book):
+                if about_book and self.book(lock.key) is None:
+                    return None
+                self._replace("locks", _columns(lock))
+            case events.Unlocked(key):
+                self.connection.execute(f"DELETE FROM locks {OF_KEY}", key._asdict())
+            case events.Released(key):
+                self._release(key)
+            case events.Believed(venue, at, equity):
+                self._keep_equity(venue, at, equity)
+                self._replace("capital", {"venue": venue, **_columns(event.after(self.worths().get(venue)))})
+            case events.Doubted(venue):
+                worth = self.worths().get(venue)
+                if worth is None:
+                    return None
+                self._replace("capital", {"venue": venue, **_columns(event.after(worth))})
+            case events.Marked(high_water):
+                text = "" if high_water is None else msgspec.json.encode(high_water).decode()
+                self._replace("meta", {"key": HIGH_WATER, "value": text})
+            case events.Kept(document, at):
+                self.put_document(document, at)
+            case events.Retired(retirement, at):
+                self._retire(retirement, at)
+            case events.Forgotten(strategy):
+                self.connection.execute("DELETE FROM retired WHERE strategy = ?", (strategy,))
+            case events.Noted(key, value):
+                self._replace("meta", {"key": key, "value": value})
+            case _:
+                assert_never(event)
+        return event
+
+    def state(self) -> JournalState:
+        """Return what is true by the rows."""
+        open_intents = {intent.client_id: intent for intent in self.open_intents()}
+        return JournalState(
+            targets={decision.key: decision for decision in self.targets()},
+            books=self.books(),
+            open_intents=open_intents,
+            locks=self.locks(),
+            worths=self.worths(),
+            in_parts=self.in_parts(),
+            high_water=self.high_water(),
+            filled={name: (intent.key, self.filled(intent.key, name)) for name, intent in open_intents.items()},
+        )
+
+    def switches(self) -> Switches:
+        """Return what commands change."""
+        rows = self.connection.execute(f"SELECT client_id FROM intents INDEXED BY intents_open WHERE {OPEN}")
+        open_orders = frozenset(row["client_id"] for row in rows)
+        return Switches(self.locks(), self.books(), open_orders, self.high_water(), self.retirements())
+
     def meta(self, key: str) -> str | None:
         """Return a fact, or None."""
         row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        return None if row is None else str(row["value"])
 
-    def put_meta(self, key: str, value: str) -> None:
-        """Set a fact."""
-        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+    def high_water(self) -> HighWater | None:
+        """Return what a drawdown is measured from, None where that is whatever is looked at next."""
+        text = self.meta(HIGH_WATER)
+        return msgspec.json.decode(text, type=HighWater) if text else None
 
-    def documents(self) -> Iterator[Document]:
-        """Yield the last good content of every file."""
-        for name, content, digest in self.connection.execute("SELECT name, content, hash FROM documents"):
-            yield Document(name, content, digest)
+    def documents(self) -> list[Document]:
+        """Return the last good content of every file."""
+        return list(self._values(Document, "SELECT * FROM documents"))
 
     def put_document(self, document: Document, at: float) -> None:
         """Replace a file's last good content, unless its strategy was retired while the file was read."""
         strategy = document.name.split("/")[1] if document.name.startswith("strategies/") else None
-        self.connection.execute(
-            "INSERT OR REPLACE INTO documents SELECT ?, ?, ?, ?"
-            " WHERE NOT EXISTS (SELECT 1 FROM retired WHERE strategy = ?)",
-            (document.name, document.content, document.hash, at, strategy),
-        )
+        if self.connection.execute("SELECT 1 FROM retired WHERE strategy = ?", (strategy,)).fetchone() is None:
+            self._replace("documents", {**_columns(document), "accepted_at": at})
 
-    def delete_document(self, name: str) -> None:
-        """Forget a file's last good content."""
-        self.connection.execute("DELETE FROM documents WHERE name = ?", (name,))
-
-    def retirements(self) -> Iterator[Retirement]:
-        """Yield the retired strategies."""
-        for name, inode in self.connection.execute("SELECT strategy, inode FROM retired"):
-            yield Retirement(name, inode)
-
-    def retire(self, retirement: Retirement, at: float) -> None:
-        """Take a strategy out of the portfolio, and its content out of the journal."""
-        self.connection.execute(
-            "INSERT OR REPLACE INTO retired VALUES (?, ?, ?)", (retirement.strategy, retirement.inode, at)
-        )
-        for file in ("state.json", "stats.json"):
-            self.delete_document(f"strategies/{retirement.strategy}/{file}")
-
-    def forget_retirement(self, strategy: str) -> None:
-        """Let a name that was retired be a new strategy."""
-        self.connection.execute("DELETE FROM retired WHERE strategy = ?", (strategy,))
+    def retirements(self) -> list[Retirement]:
+        """Return the retired strategies."""
+        return list(self._values(Retirement, "SELECT * FROM retired"))
 
     def targets(self) -> Iterator[Decision]:
         """Yield the decision in force for each key."""
         for row in self.connection.execute(
-            "SELECT d.number, d.venue, d.symbol, d.at, d.exposure, d.account_value, d.notional, d.price, d.quantity,"
-            " d.contributions, d.cycle FROM targets t JOIN decisions d ON d.number = t.decision ORDER BY d.number"
+            "SELECT d.* FROM targets t JOIN decisions d ON d.number = t.decision ORDER BY d.number"
         ):
-            number, venue, symbol, at, exposure, account_value, notional, price, quantity, contributions, cycle = row
-            yield Decision(
-                number,
-                Key(venue, symbol),
-                at,
-                Decimal(exposure),
-                Decimal(account_value),
-                Decimal(notional),
-                Decimal(price),
-                Decimal(quantity),
-                msgspec.json.decode(contributions, type=tuple[Contribution, ...]),
-                cycle,
-            )
-
-    def put_decision(self, decision: Decision) -> None:
-        """Add a decision and put it in force."""
-        self.connection.execute(
-            "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                decision.number,
-                decision.at,
-                *decision.key,
-                str(decision.exposure),
-                str(decision.account_value),
-                str(decision.notional),
-                str(decision.price),
-                str(decision.quantity),
-                msgspec.json.encode(decision.contributions).decode(),
-                decision.cycle,
-            ),
-        )
-        self.connection.execute("INSERT OR REPLACE INTO targets VALUES (?, ?, ?)", (*decision.key, decision.number))
-
-    def put_contributions(self, decision: Decision) -> None:
-        """Replace the contributions of a decision."""
-        self.connection.execute(
-            "UPDATE decisions SET contributions = ? WHERE number = ?",
-            (msgspec.json.encode(decision.contributions).decode(), decision.number),
-        )
+            contributions = msgspec.json.decode(row["contributions"], type=tuple[Contribution, ...])
+            yield _value(Decision, {**dict(row), "contributions": contributions})
 
     def last_numbers(self) -> tuple[int, int]:
         """Return the highest numbers of a decision and of an intent, 0 where there is none."""
@@ -139,222 +149,103 @@ class Store:
     def open_intents(self) -> Iterator[Intent]:
         """Yield the intents whose outcome is not known to be final, oldest first."""
         # The order by number would tempt SQLite to read the whole table.
-        return self._intents(f"INDEXED BY intents_open WHERE {OPEN} ORDER BY number")
+        return self._values(Intent, f"SELECT * FROM intents INDEXED BY intents_open WHERE {OPEN} ORDER BY number")
 
     def in_parts(self) -> dict[Key, int]:
-        """Return the decision in force of each key for which a part of a split order was sent."""
+        """Return the decision in force of each key whose last order is a part of a split one."""
         rows = self.connection.execute(
-            "SELECT DISTINCT t.venue, t.symbol, t.decision FROM targets t JOIN intents i ON i.decision = t.decision"
-            " WHERE i.part = 1"
+            "SELECT t.* FROM targets t WHERE"
+            " (SELECT max(number) FROM intents WHERE decision = t.decision AND part = 1) IS NOT NULL AND NOT EXISTS"
+            " (SELECT 1 FROM intents last WHERE last.decision = t.decision AND last.part = 0 AND last.number >"
+            " (SELECT max(number) FROM intents WHERE decision = t.decision AND part = 1))"
         )
-        return {Key(venue, symbol): decision for venue, symbol, decision in rows}
+        return {_key(row): row["decision"] for row in rows}
 
     def sent_since(self, moment: float) -> list[float]:
         """Return when the orders were journaled that were since a moment, in epoch seconds, oldest first."""
         rows = self.connection.execute("SELECT at FROM intents ORDER BY number DESC LIMIT ?", (RECENT,))
-        return sorted(at for (at,) in rows if at >= moment)
+        return sorted(row["at"] for row in rows if row["at"] >= moment)
 
-    def ended_unfilled(self, key: Key, most: int) -> Iterator[Intent]:
-        """Yield the last intents of a key that ended without being filled in whole, newest first."""
+    def ended_unfilled(self, key: Key, most: int) -> list[Intent]:
+        """Return the last intents of a key that ended without being filled in whole, newest first."""
         # Among the newest only: the whole table may be long, and its index is of open ones.
-        return self._intents(
-            "WHERE number > (SELECT max(number) FROM intents) - ? AND venue = ? AND symbol = ?"
-            " AND status IN ('refused', 'cancelled') ORDER BY number DESC LIMIT ?",
-            RECENT,
-            *key,
-            most,
+        sql = (
+            f"SELECT * FROM intents {OF_KEY} AND number > (SELECT max(number) FROM intents) - :recent"
+            " AND status IN ('refused', 'cancelled') ORDER BY number DESC LIMIT :most"
         )
-
-    def _intents(self, which: str, *parameters: object) -> Iterator[Intent]:
-        for (
-            client_id,
-            at,
-            venue,
-            symbol,
-            side,
-            quantity,
-            reduce_only,
-            decision,
-            reason,
-            status,
-            part,
-            cycle,
-        ) in self.connection.execute(
-            "SELECT client_id, at, venue, symbol, side, quantity, reduce_only, decision, reason, status, part, cycle"  # noqa: S608
-            f" FROM intents {which}",
-            parameters,
-        ):
-            yield Intent(
-                client_id,
-                Key(venue, symbol),
-                Side(side),
-                Decimal(quantity),
-                bool(reduce_only),
-                decision,
-                at,
-                reason,
-                IntentStatus(status),
-                bool(part),
-                cycle,
-            )
+        return list(self._values(Intent, sql, **key._asdict(), recent=RECENT, most=most))
 
     def knows_order(self, client_id: str) -> bool:
         """Return whether an order is one of ours."""
         return self.connection.execute("SELECT 1 FROM intents WHERE client_id = ?", (client_id,)).fetchone() is not None
 
-    def put_intent(self, number: int, intent: Intent) -> None:
-        """Add an order that is about to be sent."""
-        self.connection.execute(
-            "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?)",
-            (
-                number,
-                intent.client_id,
-                intent.at,
-                *intent.key,
-                intent.side,
-                str(intent.quantity),
-                int(intent.reduce_only),
-                intent.decision,
-                intent.reason,
-                intent.status,
-                int(intent.part),
-                intent.cycle,
-            ),
-        )
-
-    def put_outcome(self, client_id: str, status: IntentStatus, outcome: str) -> None:
-        """Record how far an order is known to have come, unless that is final already."""
-        self.connection.execute(
-            f"UPDATE intents SET status = ?, outcome = ? WHERE client_id = ? AND {OPEN}",  # noqa: S608
-            (status, outcome, client_id),
-        )
-
-    def give_up_intents(self, key: Key) -> int:
-        """Count a key's orders as over whose outcome nobody can tell, and return how many there were."""
-        given_up = self.connection.execute(
-            f"UPDATE intents SET status = ?, outcome = ? WHERE venue = ? AND symbol = ? AND {OPEN}",  # noqa: S608
-            (IntentStatus.CANCELLED, "given up by a person", *key),
-        )
-        return given_up.rowcount
-
-    def is_open(self, client_id: str) -> bool:
-        """Return whether the outcome of an intent is not known to be final."""
-        row = self.connection.execute(f"SELECT 1 FROM intents WHERE client_id = ? AND {OPEN}", (client_id,))  # noqa: S608
-        return row.fetchone() is not None
-
-    def put_fill(self, fill: Fill) -> bool:
-        """Record a fill and what it changes. Return False where its trade id is known already."""
-        added = self.connection.execute(
-            "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (venue, symbol, trade_id) DO NOTHING",
-            (
-                *fill.key,
-                fill.trade_id,
-                fill.client_id,
-                fill.side,
-                str(fill.quantity),
-                str(fill.price),
-                str(fill.fee),
-                fill.fee_currency,
-                fill.at,
-            ),
-        ).rowcount
-        if added:
-            self.connection.execute("UPDATE capital SET traded = 1 WHERE venue = ?", (fill.key.venue,))
-            book = self.book(fill.key)
-            if book is not None:
-                self.put_expected(fill.key, book.expected + fill.moved)
-        return bool(added)
-
     def filled(self, key: Key, client_id: str) -> Decimal:
         """Return the sum of the fills of an order."""
-        rows = self.connection.execute(
-            "SELECT quantity FROM fills WHERE client_id = ? AND venue = ? AND symbol = ?", (client_id, *key)
-        )
-        return sum((Decimal(quantity) for (quantity,) in rows), Decimal(0))
+        sql = f"SELECT quantity FROM fills {OF_KEY} AND client_id = :client_id"
+        rows = self.connection.execute(sql, {**key._asdict(), "client_id": client_id})
+        return sum((Decimal(row["quantity"]) for row in rows), ZERO)
 
-    def fills_of(self, key: Key, client_id: str) -> Iterator[Fill]:
-        """Yield the fills of an order."""
-        for trade_id, side, quantity, price, fee, currency, at in self.connection.execute(
-            "SELECT trade_id, side, quantity, price, fee, fee_currency, at FROM fills"
-            " WHERE client_id = ? AND venue = ? AND symbol = ?",
-            (client_id, *key),
-        ):
-            amounts = Decimal(quantity), Decimal(price), Decimal(fee)
-            yield Fill(key, trade_id, client_id, Side(side), *amounts, currency, at)
+    def fills_of(self, key: Key, client_id: str) -> list[Fill]:
+        """Return the fills of an order."""
+        sql = f"SELECT * FROM fills {OF_KEY} AND client_id = :client_id"
+        return list(self._values(Fill, sql, **key._asdict(), client_id=client_id))
 
-    def books(self) -> Iterator[Book]:
-        """Yield what the position of each traded key must be."""
-        for venue, symbol, taken_over, expected in self.connection.execute(
-            "SELECT venue, symbol, taken_over, expected FROM books"
-        ):
-            yield Book(Key(venue, symbol), Decimal(taken_over), Decimal(expected))
+    def books(self) -> dict[Key, Book]:
+        """Return what the position of each traded key must be."""
+        return {book.key: book for book in self._values(Book, "SELECT * FROM books")}
 
     def book(self, key: Key) -> Book | None:
         """Return what the position of a key must be, None where it was never taken over."""
-        row = self.connection.execute(
-            "SELECT taken_over, expected FROM books WHERE venue = ? AND symbol = ?", key
-        ).fetchone()
-        return None if row is None else Book(key, Decimal(row[0]), Decimal(row[1]))
+        return next(self._values(Book, f"SELECT * FROM books {OF_KEY}", **key._asdict()), None)
 
-    def put_book(self, key: Key, taken_over: Decimal, at: float) -> None:
-        """Take a position over as it is."""
-        self.connection.execute(
-            "INSERT OR REPLACE INTO books VALUES (?, ?, ?, ?, ?)", (*key, str(taken_over), str(taken_over), at)
-        )
-
-    def put_expected(self, key: Key, expected: Decimal) -> None:
-        """Set what the position of a key must be."""
-        self.connection.execute("UPDATE books SET expected = ? WHERE venue = ? AND symbol = ?", (str(expected), *key))
-
-    def locks(self) -> Iterator[Lock]:
-        """Yield the keys that are not traded."""
-        for venue, symbol, reason, expected, actual, since in self.connection.execute(
-            "SELECT venue, symbol, reason, expected, actual, since FROM locks"
-        ):
-            yield Lock(Key(venue, symbol), reason, Decimal(expected), Decimal(actual), since)
-
-    def put_lock(self, lock: Lock) -> None:
-        """Stop trading a key."""
-        self.connection.execute(
-            "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?)",
-            (*lock.key, lock.reason, str(lock.expected), str(lock.actual), lock.since),
-        )
-
-    def delete_lock(self, key: Key) -> None:
-        """Trade a key again."""
-        self.connection.execute("DELETE FROM locks WHERE venue = ? AND symbol = ?", key)
-
-    def delete_book(self, key: Key) -> None:
-        """Forget what the position of a key must be: the next look takes it over as it is."""
-        self.connection.execute("DELETE FROM books WHERE venue = ? AND symbol = ?", key)
+    def locks(self) -> dict[Key, Lock]:
+        """Return the keys that are not traded."""
+        return {lock.key: lock for lock in self._values(Lock, "SELECT * FROM locks")}
 
     def worths(self) -> dict[str, Worth]:
         """Return what each venue is believed to be worth."""
-        rows = self.connection.execute("SELECT venue, equity, at, traded, doubted, doubted_at FROM capital")
-        return {
-            venue: Worth(
-                Decimal(equity), at, bool(traded), None if doubted is None else Decimal(doubted), doubted_at or 0.0
-            )
-            for venue, equity, at, traded, doubted, doubted_at in rows
-        }
+        rows = self.connection.execute("SELECT * FROM capital")
+        return {row["venue"]: _value(Worth, dict(row)) for row in rows}
 
-    def put_worth(self, venue: str, worth: Worth) -> None:
-        """Set what a venue is believed to be worth."""
-        self.connection.execute(
-            "INSERT OR REPLACE INTO capital VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                venue,
-                str(worth.equity),
-                worth.at,
-                int(worth.traded),
-                None if worth.doubted is None else str(worth.doubted),
-                worth.doubted_at,
-            ),
+    def _settle(self, event: events.Settled) -> events.Settled | None:
+        """Record how far an order is known to have come, and return what is final already in its place."""
+        changed = self.connection.execute(
+            f"UPDATE intents SET status = :status, outcome = :outcome WHERE client_id = :client_id AND {OPEN}",
+            msgspec.to_builtins(event),
         )
+        if changed.rowcount:
+            return event
+        found = self.connection.execute("SELECT status FROM intents WHERE client_id = ?", (event.client_id,)).fetchone()
+        return found and events.Settled(event.client_id, IntentStatus(found["status"]), event.outcome)
 
-    def put_equity(self, venue: str, at: float, equity: Decimal) -> None:
+    def _fill(self, fill: Fill) -> bool:
+        added = self._put("INSERT INTO fills", _columns(fill), "ON CONFLICT (venue, symbol, trade_id) DO NOTHING")
+        if not added:
+            return False
+        self.connection.execute("UPDATE capital SET traded = traded + 1 WHERE venue = ?", (fill.key.venue,))
+        book = self.book(fill.key)
+        if book is not None:
+            self._expect(fill.key, book.expected + fill.moved)
+        return True
+
+    def _expect(self, key: Key, position: Decimal) -> bool:
+        sql = f"UPDATE books SET expected = :expected {OF_KEY}"
+        return bool(self.connection.execute(sql, {**key._asdict(), "expected": str(position)}).rowcount)
+
+    def _release(self, key: Key) -> None:
+        for table in ("locks", "books"):
+            self.connection.execute(f"DELETE FROM {table} {OF_KEY}", key._asdict())
+        sql = f"UPDATE intents SET status = 'cancelled', outcome = 'given up by a person' {OF_KEY} AND {OPEN}"
+        self.connection.execute(sql, key._asdict())
+
+    def _retire(self, retirement: Retirement, at: float) -> None:
+        self._replace("retired", {**_columns(retirement), "at": at})
+        names = [f"strategies/{retirement.strategy}/{file}" for file in ("state.json", "stats.json")]
+        self.connection.execute("DELETE FROM documents WHERE name IN (?, ?)", names)
+
+    def _keep_equity(self, venue: str, at: float, equity: Decimal) -> None:
         """Record a venue's equity, and thin what becomes old."""
-        self.connection.execute("INSERT OR REPLACE INTO equity VALUES (?, ?, ?)", (venue, at, str(equity)))
+        self._replace("equity", {"venue": venue, "at": at, "equity": str(equity)})
         border = at - EVERY_EQUITY
         self.connection.execute(
             "DELETE FROM equity WHERE venue = ? AND at < ? AND at >= ? AND EXISTS (SELECT 1 FROM equity later"
@@ -362,3 +253,36 @@ class Store:
             " AND CAST(later.at / 3600 AS INTEGER) = CAST(equity.at / 3600 AS INTEGER))",
             (venue, border, border - 7200, border),
         )
+
+    def _values(self, kind: type[Value], sql: str, **parameters: object) -> Iterator[Value]:
+        for row in self.connection.execute(sql, parameters):
+            yield _value(kind, dict(row))
+
+    def _replace(self, table: str, columns: dict[str, object]) -> None:
+        self._put(f"INSERT OR REPLACE INTO {table}", columns)
+
+    def _put(self, into: str, columns: dict[str, object], or_else: str = "") -> int:
+        """Insert a row, and return how many there are more."""
+        places = ", ".join(f":{name}" for name in columns)
+        return self.connection.execute(f"{into} ({', '.join(columns)}) VALUES ({places}) {or_else}", columns).rowcount
+
+
+def _columns(value: msgspec.Struct) -> dict[str, object]:
+    """Return the fields of a value as a row has them: numbers as text, a key in two columns."""
+    columns: dict[str, object] = msgspec.to_builtins(value, builtin_types=(bytes,))
+    if "key" in columns:
+        del columns["key"]
+        columns.update(value.key._asdict())  # type: ignore[attr-defined]
+    return columns
+
+
+def _value(kind: type[Value], row: dict[str, object]) -> Value:
+    """Return a row as a value: what is NULL has the field's default, and columns that it does not know are left out."""
+    fields = {name: found for name, found in row.items() if found is not None}
+    if "symbol" in row:
+        fields["key"] = (row["venue"], row["symbol"])
+    return msgspec.convert(fields, kind, strict=False)
+
+
+def _key(row: sqlite3.Row) -> Key:
+    return Key(row["venue"], row["symbol"])

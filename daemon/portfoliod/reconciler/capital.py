@@ -44,25 +44,26 @@ class Capital:
             VenueError: it does not answer.
             JournalFailed: what it said could not be recorded.
         """
+        before = self._journal.worths.get(connection.venue.name)
         equity = await connection.read_equity()
         if equity is None:
             return None
         async with self._judging:
-            return equity if await self._believes(connection, equity, policy) else None
+            return equity if await self._believes(connection, equity, before, policy) else None
 
-    async def _believes(self, connection: Connection, equity: Decimal, policy: Policy) -> bool:
+    async def _believes(self, connection: Connection, equity: Decimal, before: Worth | None, policy: Policy) -> bool:
         venue, now = connection.venue.name, time.time()
         worth = self._journal.worths.get(venue)
         if worth is None:
             await self._journal.believe(venue, now, equity)
             return True
-        confirmed = self._journal.meta(CONFIRMED)
+        confirmed = None if worth.doubted is None else await self._journal.meta(CONFIRMED)
         doubt = why_doubted(worth, equity, now, float(confirmed or 0), policy.resync_seconds)
         if doubt:
             await self._doubted(connection, worth, equity, doubt, sizes=policy.by_equity)
             return False
         if worth.doubted is not None or not 0 <= now - worth.at < A_RESYNC_LATER * policy.resync_seconds:
-            await self._journal.believe(venue, now, equity)
+            await self._journal.believe(venue, now, equity, before)
         if worth.doubted is not None:
             connection.doubt = None
             self._said.pop(venue, None)

@@ -203,6 +203,9 @@ class Market:
         book = self._journal.books.get(self.key)
         expected = action.actual if book is None else book.expected
         await self._journal.lock(Lock(self.key, action.reason, expected, action.actual, time.time()))
+        if self.key not in self._journal.locks:
+            await self._journal.reread_switches()  # a person unlocked it meanwhile: that stands
+            return
         if action.drifted:
             fields = self._drift(action.actual)
             log.error("position.drifted", **fields)

@@ -191,7 +191,7 @@ class Watcher:
                 switched = True
             elif source.strategy not in self._gone and (found is not None or self._intake.holds(source)):
                 self._reader.read_soon(source, self._tasks)
-        if switched:
+        if switched or self._journal.switches_due:
             await self._look_at_switches()
         self.scanned_at = time.monotonic()
 
@@ -255,8 +255,7 @@ class Watcher:
 
     async def _look_at_switches(self) -> None:
         """Take in what commands changed: HALT, locks, retirements."""
-        await self._journal.reread_switches()
-        for retirement in await self._journal.reread_retirements():
+        for retirement in await self._journal.reread_switches():
             if retirement.strategy not in self._intake.retired:
                 self._forget(retirement)
         self._switched()

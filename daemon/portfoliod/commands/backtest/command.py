@@ -18,7 +18,6 @@ from portfoliod.commands.backtest.report import Report
 from portfoliod.commands.backtest.summary import summary
 from portfoliod.errors import AllocationError, PortfoliodError, UsageError
 from portfoliod.intake import Intake
-from portfoliod.journal import Journal
 from portfoliod.optimizer import Overrides, installed_allocator, rules_in_force
 from portfoliod.settings import Settings
 from portfoliod.workspace import Workspace, write_atomically
@@ -53,9 +52,7 @@ def backtest(
         raise UsageError("--cost-bps is in basis points", found=f"{cost_bps:g}", mend="write 5 for 0.05 %")
     folder = (workspace.backtest_folder if out is None else out).absolute()
     _require_room(folder)
-    journal = Journal(workspace.journal_file, read_only=True) if workspace.journal_file.exists() else None
-    intake = Intake(workspace, journal, settings.risk.max_position)
-    intake.read_all()
+    intake = Intake.at_rest(workspace, settings.risk.max_position)
     problems = [f"{problem.where}: {problem.what}" for problem in intake.problems.values()]
     rules = rules_in_force(settings.optimizer, intake.portfolio, asked)
     walk = msgspec.structs.replace(walk, cost_bps=rules.turnover_cost if cost_bps is None else cost_bps)
