@@ -19,7 +19,8 @@ from portfoliod.documents import parse_portfolio, parse_state, parse_stats
 from portfoliod.errors import FileRejected, PortfoliodError
 from portfoliod.journal import Document, Journal
 from portfoliod.model import History, PortfolioConfig, Problem, State
-from portfoliod.workspace import STRATEGY_NAME, Workspace, read_settled, signature
+from portfoliod.problems import Owner, ProblemBoard, Strategy
+from portfoliod.workspace import STRATEGY_NAME, Workspace, is_folder_of, read_settled
 
 
 class Kind(StrEnum):
@@ -51,7 +52,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """What is in force. `load` may run in any thread; everything else belongs to the event loop."""
+    """What is in force. `load` asks nothing of that and may run in any thread; all else belongs to the event loop."""
 
     def __init__(self, workspace: Workspace, journal: Journal | None, max_position: float) -> None:
         self.workspace = workspace
@@ -62,8 +63,7 @@ class Intake:
         self.portfolio: PortfolioConfig | None = None
         self.portfolio_raw = b""
         """The bytes of the last good portfolio_config.json."""
-        self.problems: dict[str, Problem] = {}
-        """By the place that a person mends."""
+        self.problems = ProblemBoard()
         self.retired: dict[str, int | None] = {}
         self.cycles = Cycles()
         """By `Source`: which of its contents led to what."""
@@ -120,8 +120,12 @@ class Intake:
         """Return whether a file has content in force."""
         return source in self._hashes
 
+    def hash_of(self, source: Source) -> str:
+        """Return the hash of the content in force, empty for none."""
+        return self._hashes.get(source, "")
+
     def load(self, source: Source) -> Loaded:
-        """Read and validate a file.
+        """Read a file and find out whether it makes sense by itself.
 
         Raises:
             FileNotFoundError: there is none.
@@ -136,27 +140,24 @@ class Intake:
             return Loaded(source, digest, parse_state(raw, shown, modified, self.max_position), raw)
         if source.kind is Kind.STATS:
             history, warning = parse_stats(raw, shown, modified)
-            if not history.days and self.histories.get(source.strategy, history).days:
-                raise FileRejected("the daily returns are gone", where=shown, mend="write those that were there")
             return Loaded(source, digest, history, raw, warning)
-        portfolio = parse_portfolio(raw, shown)
-        if not portfolio.weighted and self.portfolio is not None and self.portfolio.weights:
-            mend = 'put them back, or write "weights": {} to hold nothing'
-            raise FileRejected("the weights are gone", where=f"{shown}  $.weights", mend=mend)
-        return Loaded(source, digest, portfolio, raw)
+        return Loaded(source, digest, parse_portfolio(raw, shown), raw)
 
     def accept(self, loaded: Loaded) -> bool:
         """Put content in force and return whether it differs from what was.
 
         A state that only says anew when it was decided does not differ. A portfolio_config.json that was mended does:
         an optimization may have been refused because of it.
+
+        Raises:
+            FileRejected: it lacks what is in force.
         """
-        source = loaded.source
+        source, content = loaded.source, loaded.content
         shown = self.workspace.shown(self.path_of(source))
-        mended = self.problems.pop(shown, None) is not None
-        rewritten = self._hashes.get(source) != loaded.hash
-        content = loaded.content
         before = self._content(source)
+        _require_kept(before, content, shown)
+        mended = self.problems.set(Owner.INTAKE, source, None)
+        rewritten = self._hashes.get(source) != loaded.hash
         if isinstance(content, State):
             self.states[source.strategy] = content
         elif isinstance(content, History):
@@ -177,8 +178,8 @@ class Intake:
             self.cycles.change(source, loaded.hash)
         return differs
 
-    def reject(self, source: Source, error: PortfoliodError) -> Problem:
-        """Record what is wrong with a file and return it as a person sees it, with what stays in force."""
+    def reject(self, source: Source, error: PortfoliodError) -> tuple[Problem, bool]:
+        """Record what is wrong with a file; return it with what stays in force, and whether it is news."""
         where = self.workspace.shown(self.path_of(source))
         problem = Problem(
             what=error.what,
@@ -187,34 +188,16 @@ class Intake:
             kept=self._kept(source),
             mend=f"{error.mend}, then: portfoliod check" if error.mend else "portfoliod check",
         )
-        self.problems[where] = problem
-        return problem
+        return problem, self.problems.set(Owner.INTAKE, source, problem)
 
-    def missing(self, source: Source) -> Problem:
-        """Record that a file whose content is in force has disappeared."""
+    def missing(self, source: Source) -> tuple[Problem, bool]:
+        """Record that a file whose content is in force has disappeared; return as `reject`."""
         mend = (
             "put it back" if source.kind is Kind.PORTFOLIO else f"put it back, or: portfoliod retire {source.strategy}"
         )
         where = self.workspace.shown(self.path_of(source))
         problem = Problem(what="the file disappeared", where=where, kept=self._kept(source), mend=mend)
-        self.problems[where] = problem
-        return problem
-
-    def misnamed(self, name: str) -> Problem:
-        """Record that a folder's name cannot be a strategy's."""
-        where = f"strategies/{name.encode(errors='backslashreplace').decode()}"
-        problem = Problem(
-            what="not a strategy's name",
-            where=where,
-            kept="the folder is ignored",
-            mend="rename it: letters, digits, dots, dashes and underscores, at most 64, a letter or digit first",
-        )
-        self.problems[where] = problem
-        return problem
-
-    def well_named(self, name: str) -> None:
-        """Forget that a folder had such a name."""
-        self.problems.pop(f"strategies/{name.encode(errors='backslashreplace').decode()}", None)
+        return problem, self.problems.set(Owner.INTAKE, source, problem)
 
     def retire(self, name: str, inode: int | None) -> None:
         """Take a strategy out: from memory only, the journal's part is the caller's."""
@@ -223,7 +206,7 @@ class Intake:
         self.histories.pop(name, None)
         for kind in (Kind.STATE, Kind.STATS):
             self._hashes.pop(Source(kind, name), None)
-            self.problems.pop(self.workspace.shown(self.path_of(Source(kind, name))), None)
+            self.problems.set(Owner.INTAKE, Source(kind, name), None)
             self.cycles.change(Source(kind, name))
 
     def read_all(self) -> list[tuple[str, Problem]]:
@@ -236,23 +219,20 @@ class Intake:
         sources = [PORTFOLIO]
         for name, allowed in self.workspace.folders():
             if not allowed:
-                found.append(("strategy.rejected", self.misnamed(name)))
-            elif not self._is_retired(name):
+                problem = misnamed(name)
+                self.problems.set(Owner.INTAKE, Strategy(name), problem)
+                found.append(("strategy.rejected", problem))
+            elif not is_folder_of(self.workspace.strategies / name, self.retired.get(name)):
                 sources += [Source(Kind.STATE, name), Source(Kind.STATS, name)]
         for source in sources:
             try:
                 self.accept(self.load(source))
             except FileNotFoundError:
                 if self.holds(source):
-                    found.append((f"{source.kind}.removed", self.missing(source)))
+                    found.append((f"{source.kind}.removed", self.missing(source)[0]))
             except FileRejected as error:
-                found.append((f"{source.kind}.rejected", self.reject(source, error)))
+                found.append((f"{source.kind}.rejected", self.reject(source, error)[0]))
         return found
-
-    def _is_retired(self, name: str) -> bool:
-        """Return whether a folder is the one that was retired; another one of that name is a new strategy."""
-        found = signature(self.workspace.strategies / name)
-        return name in self.retired and found is not None and found.inode == self.retired[name]
 
     def _content(self, source: Source) -> State | History | PortfolioConfig | None:
         if source.kind is Kind.STATE:
@@ -276,3 +256,22 @@ class Intake:
         if self.portfolio is None:
             return "no weights are in force, nothing is traded"
         return f"the last good weights and leverage {self.portfolio.leverage} stay in force"
+
+
+def misnamed(name: str) -> Problem:
+    """Return what is wrong with a folder whose name cannot be a strategy's."""
+    return Problem(
+        what="not a strategy's name",
+        where=f"strategies/{name.encode(errors='backslashreplace').decode()}",
+        kept="the folder is ignored",
+        mend="rename it: letters, digits, dots, dashes and underscores, at most 64, a letter or digit first",
+    )
+
+
+def _require_kept(before: object, content: object, shown: str) -> None:
+    if isinstance(content, History) and isinstance(before, History) and before.days and not content.days:
+        raise FileRejected("the daily returns are gone", where=shown, mend="write those that were there")
+    weighted = isinstance(before, PortfolioConfig) and before.weights
+    if weighted and isinstance(content, PortfolioConfig) and not content.weighted:
+        mend = 'put them back, or write "weights": {} to hold nothing'
+        raise FileRejected("the weights are gone", where=f"{shown}  $.weights", mend=mend)

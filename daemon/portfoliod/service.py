@@ -259,7 +259,6 @@ def _adopt(settings: Settings, desk: Desk, optimizer: Optimizer, watcher: Watche
 
 def _route(source: Source, reconciler: Reconciler, optimizer: Optimizer) -> None:
     """Put a change into the mailboxes of those whom it concerns."""
-    if source.kind is not Kind.STATE:
-        optimizer.mailbox.put(source.strategy or "portfolio_config.json")
+    optimizer.notice(source)
     if source.kind is not Kind.STATS:
         reconciler.mailbox.put(DECIDE)

@@ -29,6 +29,10 @@ class Signature(NamedTuple):
     modified_ns: int
 
 
+UNREADABLE = Signature(0, 0, 0)
+"""Of what may be there, but cannot be looked up."""
+
+
 class Unsettled(FileRejected):
     """The file changed while it was read, or is not whole yet. A writer may be at work: read again shortly."""
 
@@ -134,12 +138,20 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
 
 
 def signature(path: Path) -> Signature | None:
-    """Return a file's signature, or None where it does not exist or cannot be looked up."""
+    """Return a file's signature, None where it does not exist, and UNREADABLE where that cannot be told."""
     try:
         found = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return UNREADABLE
     return Signature(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def is_folder_of(path: Path, inode: int | None) -> bool:
+    """Return whether a folder has an inode, or may have: where one of the two could not be looked up."""
+    found = signature(path)
+    return inode is not None and found is not None and (found.inode == inode or 0 in {found.inode, inode})
 
 
 def read_settled(path: Path, shown: str) -> tuple[bytes, float]:

@@ -56,7 +56,7 @@ class Reader:
         delays = iter(RETRY_SECONDS)
         while not self._again[source]:
             try:
-                loaded = await self._load(source)
+                self._accept(await self._load(source))
             except (Unsettled, FileNotFoundError) as error:
                 if time.monotonic() >= deadline:
                     self._give_up(source, error)
@@ -69,7 +69,6 @@ class Reader:
                 self._reject(source, FileRejected("the file cannot be understood", found=repr(error)))
                 return
             else:
-                self._accept(loaded)
                 return
 
     async def _load(self, source: Source) -> Loaded:
@@ -98,16 +97,15 @@ class Reader:
         if isinstance(error, Unsettled):
             self._reject(source, error)
         elif self._intake.holds(source) and self._intake.path_of(source).parent.exists():
-            before = dict(self._intake.problems)
-            self._say_once(f"{source.kind}.removed", source, self._intake.missing(source), before)
+            _say(f"{source.kind}.removed", source, *self._intake.missing(source))
 
     def _reject(self, source: Source, error: FileRejected) -> None:
-        before = dict(self._intake.problems)
-        self._say_once(f"{source.kind}.rejected", source, self._intake.reject(source, error), before)
+        _say(f"{source.kind}.rejected", source, *self._intake.reject(source, error))
 
-    def _say_once(self, event: str, source: Source, problem: Problem, before: dict[str, Problem]) -> None:
-        if problem not in before.values():
-            log.error(event, strategy=source.strategy, **told(problem))
+
+def _say(event: str, source: Source, problem: Problem, news: bool) -> None:
+    if news:
+        log.error(event, strategy=source.strategy, **told(problem))
 
 
 def told(problem: Problem) -> dict[str, str]:
