@@ -58,9 +58,11 @@ class Workspace:
         """Touched by a command that changed the journal, so that a running daemon looks at it."""
 
     def create(self) -> None:
-        """Make the folders that are missing."""
-        for folder in (self.strategies, self.config, self.var):
+        """Make the folders that are missing. What stands in the place of strategies/ is the watcher's to tell of."""
+        for folder in (self.config, self.var):
             folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self.strategies.mkdir()
 
     @contextlib.contextmanager
     def sole_optimizer(self, patience: float) -> Iterator[None]:

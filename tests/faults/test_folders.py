@@ -208,3 +208,24 @@ def test_a_strategy_with_two_problems_shows_both_until_each_is_over(world: FileW
     until(lambda: shown() == {unknown}, "the folder that is back is still shown as gone")
     world.files.state("typo", 0.0, "BTCUSDT")
     world.wait_until_fine()
+
+
+@pytest.mark.slow
+def test_a_start_beside_folders_that_cannot_be_read_trades_by_the_last_good_content(world: FileWorld) -> None:
+    """As on a network disk that is not there: it is shown until it is over, and then the files are followed again."""
+    world.daemon.kill()
+    folder, away = world.root / "strategies", world.root / "away"
+    folder.rename(away)
+    folder.touch()
+    daemon = world.restart()
+    daemon.wait_for("watch.failed", level="error")
+    assert world.wait_until_shown("strategies")["found"] == "Not a directory"
+    world.weights["one"] = 0.25
+    world.mend_portfolio()
+    daemon.wait_for("order.filled", symbol=market(COIN), side="sell")
+    assert daemon.named("strategy.removed") == []
+    folder.unlink()
+    away.rename(folder)
+    world.wait_until_fine()
+    world.files.state("one", 2.0)
+    daemon.wait_for("order.filled", symbol=market(COIN), side="buy")

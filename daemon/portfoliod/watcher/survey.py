@@ -44,10 +44,11 @@ def survey(
     roots = tuple(_identity(folder) for folder in (workspace.strategies, workspace.config, workspace.var))
     try:
         folders = list(workspace.folders())
+        links = frozenset(folder for name, _ in folders if (folder := workspace.strategies / name).is_symlink())
     except OSError as error:
         unreadable = error.strerror or str(error)
         return msgspec.structs.replace(before or Survey(), roots=roots, files=files, unreadable=unreadable)
-    strategies, still_retired, misnamed, links = set(), set(), set(), set()
+    strategies, still_retired, misnamed = set(), set(), set()
     for name, allowed in folders:
         folder = workspace.strategies / name
         if not allowed:
@@ -59,8 +60,6 @@ def survey(
             if any(found.values()):
                 strategies.add(name)
                 files.update(found)
-            if folder.is_symlink():
-                links.add(folder)
     for name in known:
         if name not in strategies:
             files.update({workspace.state_file(name): None, workspace.stats_file(name): None})
@@ -68,7 +67,7 @@ def survey(
         frozenset(strategies),
         frozenset(still_retired),
         frozenset(misnamed),
-        frozenset(links),
+        links,
         roots,
         files,
     )
