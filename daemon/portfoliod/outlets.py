@@ -89,7 +89,7 @@ def _metrics(settings: Settings) -> Metrics | None:
         from portfoliod.metrics import Metrics
     try:
         return Metrics(address)
-    except (OSError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:  # a host may be no name at all
         mend = "free the address, or write another one, then restart"
         log.error("metrics.failed", where="[metrics] listen", found=f"{address}: {error}", kept="trading", mend=mend)
         return None

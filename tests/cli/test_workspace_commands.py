@@ -146,3 +146,15 @@ def test_the_demo_trades_and_exits_with_0(files: Files) -> None:
     assert "order.filled" in ended.stderr + ended.stdout
     assert "orders" in ended.stdout
     assert list(files.root.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["check", "status"])
+def test_an_example_that_a_problem_gives_can_be_copied_from_a_narrow_terminal(files: Files, command: str) -> None:
+    files.state("one", 1.0)
+    (files.root / "config").mkdir(exist_ok=True)
+    (files.root / "config/portfolio_config.json").write_text('{"weights": 1}')
+    shown = run_command(files.root, command, environment={"COLUMNS": "80"}).stdout
+    (mend,) = (row for row in shown.splitlines() if row.startswith("  mend   write, for example, "))
+    assert json.loads(mend[mend.index("{") : mend.rindex("}") + 1])["weights"] == {"NAME": 1.0}
+    assert len(mend) > 80
