@@ -35,7 +35,7 @@ class Outlets:
         """Pass on how the daemon is, and how many seconds late the loop was; a mistake in that ends nothing else."""
         if self._notifications is not None:
             try:
-                self._notifications.note(status)
+                await self._notifications.note(status, reconciler.desk.journal)
             except Exception:
                 self._notifications = None
                 log.exception("notify.failed", kept="trading and messages, without the daily one until a restart")

@@ -161,6 +161,11 @@ class Journal:
         (total,) = await self.write(lambda store: store.filled(intent.key, intent.client_id))
         return cast("Decimal", total)
 
+    async def fills_since(self, at: float) -> int:
+        """Return how many fills there were since a moment, in epoch seconds."""
+        (count,) = await self.write(lambda store: store.fills_since(at))
+        return cast("int", count)
+
     async def ended_unfilled(self, key: Key, most: int) -> list[Intent]:
         """Return the last intents of a key, in this process or before, that ended without being filled in whole."""
         (found,) = await self.write(lambda store: list(store.ended_unfilled(key, most)))

@@ -265,6 +265,10 @@ class Store:
                 self.put_expected(fill.key, book.expected + fill.moved)
         return bool(added)
 
+    def fills_since(self, at: float) -> int:
+        """Return how many fills there were since a moment, in epoch seconds."""
+        return int(self.connection.execute("SELECT COUNT(*) FROM fills WHERE at > ?", (at,)).fetchone()[0])
+
     def filled(self, key: Key, client_id: str) -> Decimal:
         """Return the sum of the fills of an order."""
         rows = self.connection.execute(
