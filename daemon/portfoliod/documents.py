@@ -22,6 +22,8 @@ MOST_POSITIONS = 10_000
 LARGEST_RETURN = 1e6
 LARGEST_ACCOUNT = 1e15
 """Beyond these a number is a mistake, and arithmetic with it overflows."""
+ABOVE_ZERO = math.ulp(0.0)
+"""The least number that is not 0."""
 
 STATE_EXAMPLE = '{"position": 1.0, "symbol": "BTCUSDT"}'
 PORTFOLIO_EXAMPLE = '{"account_value": 10000, "weights": {"NAME": 1.0}, "leverage": 1.0}'
@@ -184,20 +186,20 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
         mend = f"write at most {LARGEST_PORTFOLIO} bytes"
         raise FileRejected("the file is too large", where=shown, found=f"{len(raw)} bytes", mend=mend)
     file = decode(raw, _PortfolioFile, shown, PORTFOLIO_EXAMPLE, LARGEST_PORTFOLIO)
-    if file.account_value is not None and not 0 < file.account_value <= LARGEST_ACCOUNT:
-        raise _misfit(
-            "account_value is out of range",
-            shown,
-            "$.account_value",
-            found=f"{file.account_value:g}",
-            mend="write the capital, in the quote currency, that the portfolio is sized for",
-        )
     weights = {} if file.weights is msgspec.UNSET else file.weights
     if file.leverage is msgspec.UNSET and weights:
         raise _misfit("no leverage", shown, "$.leverage", mend='weights need one: write, for example, "leverage": 1.0')
     leverage = 0.0 if file.leverage is msgspec.UNSET else file.leverage
-    if not 0 <= leverage <= 1000:
-        raise _misfit("leverage is out of range", shown, "$.leverage", found=f"{leverage:g}", mend="write 0 to 1000")
+    capital = "write the capital, in the quote currency, that the portfolio is sized for"
+    for key, value, least, most, mend in (
+        ("account_value", file.account_value, ABOVE_ZERO, LARGEST_ACCOUNT, capital),
+        ("leverage", leverage, 0, 1000, "write 0 to 1000"),
+        ("target_vol_pct", file.target_vol_pct, ABOVE_ZERO, 1000, "write percent a year: 30.0"),
+        ("lookback_days", file.lookback_days, 3, 100_000, "write 3 or more days"),
+    ):
+        if value is not None and not least <= value <= most:
+            found = f"{value:g}" if isinstance(value, float) else shortened(str(value))
+            raise _misfit(f"{key} is out of range", shown, f"$.{key}", found=found, mend=mend)
     for name, weight in weights.items():
         if not math.isfinite(weight) or weight < 0:
             raise _misfit(
@@ -215,22 +217,6 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
             "$.weights",
             found=f"{total:.6g}",
             mend="scale them down; leverage scales the whole",
-        )
-    if file.target_vol_pct is not None and not 0 < file.target_vol_pct <= 1000:
-        raise _misfit(
-            "target_vol_pct is out of range",
-            shown,
-            "$.target_vol_pct",
-            found=f"{file.target_vol_pct:g}",
-            mend="write percent a year: 30.0",
-        )
-    if file.lookback_days is not None and not 3 <= file.lookback_days <= 100_000:
-        raise _misfit(
-            "lookback_days is out of range",
-            shown,
-            "$.lookback_days",
-            found=str(file.lookback_days),
-            mend="write 3 or more days",
         )
     return PortfolioConfig(
         account_value=None if file.account_value is None else Decimal(str(file.account_value)),

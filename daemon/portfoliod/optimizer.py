@@ -14,7 +14,7 @@ from typing import cast
 import msgspec
 import structlog
 
-from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Group, Rules, allocate, inputs_hash
+from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Rules, allocate, inputs_hash
 from portfoliod.documents import parse_portfolio
 from portfoliod.errors import AllocationError, FileRejected, JournalFailed, LockHeld, UsageError
 from portfoliod.intake import PORTFOLIO, Intake, Kind, Source
@@ -75,28 +75,11 @@ def rules_in_force(settings: OptimizerSettings, portfolio: PortfolioConfig | Non
     """Return the rules of an optimization: what is asked for, else the settings, else the file, else the default."""
     percent = None if portfolio is None else portfolio.target_vol_pct
     days = None if portfolio is None else portfolio.lookback_days
-    return Rules(
-        target_vol=_first(
-            asked.target_vol, settings.target_vol, None if percent is None else percent / 100, DEFAULT_TARGET_VOL
-        ),
-        lookback_days=int(_first(asked.lookback_days, settings.lookback_days, days, DEFAULT_LOOKBACK)),
-        periods_per_year=settings.periods_per_year,
-        allocator=asked.allocator or settings.allocator,
-        max_weight=settings.max_weight,
-        bounds=settings.bounds,
-        groups={label: Group(group.members, group.max, group.min) for label, group in settings.groups.items()},
-        turnover_cost=settings.turnover_cost,
-        turnover_days=settings.turnover_days,
-        covariance=settings.covariance,
-        objective=settings.objective,
-        max_leverage=settings.max_leverage,
-        vol_floor=settings.vol_floor,
-        vol_lookback_days=settings.vol_lookback_days,
-        vol_halflife_days=settings.vol_halflife_days,
-        min_history_days=settings.min_history_days,
-        stale_after_days=settings.stale_after_days,
-        when_no_edge=settings.when_no_edge,
-    )
+    vol = _first(asked.target_vol, settings.target_vol, None if percent is None else percent / 100, DEFAULT_TARGET_VOL)
+    lookback = int(_first(asked.lookback_days, settings.lookback_days, days, DEFAULT_LOOKBACK))
+    chosen = {"target_vol": vol, "lookback_days": lookback, "allocator": asked.allocator or settings.allocator}
+    # What the formulas read of the table has the same names there.
+    return msgspec.convert({**msgspec.structs.asdict(settings), **chosen}, Rules, from_attributes=True)
 
 
 def _first(*values: float | None) -> float:

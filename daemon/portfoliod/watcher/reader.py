@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from portfoliod.errors import FileRejected
@@ -110,10 +111,4 @@ def _say(event: str, source: Source, problem: Problem, news: bool) -> None:
 
 def told(problem: Problem) -> dict[str, str]:
     """Return a problem as the fields of an event."""
-    return {
-        "what": problem.what,
-        "where": problem.where,
-        "found": problem.found,
-        "kept": problem.kept,
-        "mend": problem.mend,
-    }
+    return msgspec.structs.asdict(problem)

@@ -63,14 +63,7 @@ def survey(
     for name in known:
         if name not in strategies:
             files.update({workspace.state_file(name): None, workspace.stats_file(name): None})
-    return Survey(
-        frozenset(strategies),
-        frozenset(still_retired),
-        frozenset(misnamed),
-        links,
-        roots,
-        files,
-    )
+    return Survey(frozenset(strategies), frozenset(still_retired), frozenset(misnamed), links, roots, files)
 
 
 def _identity(folder: Path) -> Signature | None:
