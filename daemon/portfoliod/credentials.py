@@ -14,6 +14,7 @@ import shlex
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, SupportsIndex
 from urllib.parse import quote
@@ -149,12 +150,7 @@ def read_file(path: Path, *, private: bool) -> bytes | None:
     Raises:
         SettingsError: it cannot be read, or `private` is asked for and others than its owner can read it.
     """
-
-    def require(found: os.stat_result) -> None:
-        if private:
-            _require_private(path, found)
-
-    return read_settings(path, require, KEPT)
+    return read_settings(path, partial(_require_private, path) if private else None, KEPT)
 
 
 def _require_private(path: Path, found: os.stat_result) -> None:

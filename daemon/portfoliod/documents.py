@@ -123,43 +123,36 @@ def parse_stats(raw: bytes, shown: str, modified: float) -> tuple[History, str]:
             mend=f"write at most {MOST_DAYS} days",
         )
     warning = ""
+    texts = file.daily_dates
     if isinstance(file.daily_returns, dict):
         texts, returns = list(file.daily_returns), list(file.daily_returns.values())
-        places = [f"$.daily_returns[{json.dumps(text)}]" for text in texts]
-        days = [_day(text, shown, place) for text, place in zip(texts, places, strict=True)]
+        places = day_places = [f"$.daily_returns[{json.dumps(text)}]" for text in texts]
     else:
         returns = file.daily_returns
         places = [f"$.daily_returns[{index}]" for index in range(len(returns))]
-        if file.daily_dates is None:
-            last = _day_of(modified, shown)
-            days = list(range(last - len(returns) + 1, last + 1))
-            warning = f"no daily_dates: the last value is taken for {date.fromordinal(last)}, the day of the file"
-        else:
-            if len(file.daily_dates) != len(returns):
-                raise _misfit(
-                    "dates and returns differ in number",
-                    shown,
-                    "$.daily_dates",
-                    found=f"{len(file.daily_dates)} dates, {len(returns)} returns",
-                    mend="write one return a date",
-                )
-            days = [_day(text, shown, f"$.daily_dates[{index}]") for index, text in enumerate(file.daily_dates)]
+        day_places = [f"$.daily_dates[{index}]" for index in range(len(returns))]
+    if texts is None:
+        last = _day_of(modified, shown)
+        days = list(range(last - len(returns) + 1, last + 1))
+        warning = f"no daily_dates: the last value is taken for {date.fromordinal(last)}, the day of the file"
+    elif len(texts) != len(returns):
+        found = f"{len(texts)} dates, {len(returns)} returns"
+        mend = "write one return a date"
+        raise _misfit("dates and returns differ in number", shown, "$.daily_dates", found=found, mend=mend)
+    else:
+        days = [_day(text, shown, place) for text, place in zip(texts, day_places, strict=True)]
     for index in range(1, len(days)):
         if days[index] <= days[index - 1]:
-            raise _misfit(
-                "dates are not strictly increasing",
-                shown,
-                places[index] if isinstance(file.daily_returns, dict) else f"$.daily_dates[{index}]",
-                found=f"{date.fromordinal(days[index])} after {date.fromordinal(days[index - 1])}",
-                mend="sort the days and write each once",
-            )
+            found = f"{date.fromordinal(days[index])} after {date.fromordinal(days[index - 1])}"
+            mend = "sort the days and write each once"
+            raise _misfit("dates are not strictly increasing", shown, day_places[index], found=found, mend=mend)
     tomorrow = datetime.now(UTC).date().toordinal() + 1
     if days and days[-1] > tomorrow:
         # It would end the window of everybody, and make all others look stale.
         raise _misfit(
             "a day lies in the future",
             shown,
-            places[-1] if isinstance(file.daily_returns, dict) else f"$.daily_dates[{len(days) - 1}]",
+            day_places[-1],
             found=str(date.fromordinal(days[-1])),
             mend="write the returns of days that are over",
         )

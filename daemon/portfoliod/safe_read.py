@@ -47,7 +47,7 @@ def read_regular(
     return content, before, after
 
 
-def read_settings(path: Path, require: Require, kept: str) -> bytes | None:
+def read_settings(path: Path, require: Require | None, kept: str) -> bytes | None:
     """Return the content of a file of settings, None where there is none.
 
     Args:

@@ -59,18 +59,15 @@ class Reader:
             try:
                 self._accept(await self._load(source))
             except (Unsettled, FileNotFoundError) as error:
-                if time.monotonic() >= deadline:
-                    self._give_up(source, error)
-                    return
-                await asyncio.sleep(next(delays, RETRY_SECONDS[-1]))
+                if time.monotonic() < deadline:
+                    await asyncio.sleep(next(delays, RETRY_SECONDS[-1]))
+                    continue
+                self._give_up(source, error)
             except FileRejected as error:
                 self._reject(source, error)
-                return
             except Exception as error:  # noqa: BLE001 - one file must not end the daemon
                 self._reject(source, FileRejected("the file cannot be understood", found=repr(error)))
-                return
-            else:
-                return
+            return
 
     async def _load(self, source: Source) -> Loaded:
         found = signature(self._intake.path_of(source))
