@@ -140,17 +140,17 @@ def installed_allocator(name: str) -> Allocator | None:
     """
     if name in ALLOCATORS:
         return None
-    for entry in importlib.metadata.entry_points(group=ALLOCATOR_GROUP, name=name):
-        try:
+    try:
+        for entry in importlib.metadata.entry_points(group=ALLOCATOR_GROUP, name=name):
             return cast("Allocator", entry.load())
-        except (Exception, SystemExit) as error:
-            raise AllocationError(
-                f'the allocator "{name}" cannot be loaded',
-                where="optimizer.allocator",
-                found=f"{type(error).__name__}: {error}",
-                kept="the weights in force stay",
-                mend=f"mend the package that registers it ({entry.value}), or choose another allocator",
-            ) from error
+    except (Exception, SystemExit) as error:
+        raise AllocationError(
+            f'the allocator "{name}" cannot be loaded',
+            where="optimizer.allocator",
+            found=f"{type(error).__name__}: {error}",
+            kept="the weights in force stay",
+            mend="mend the package that registers it, or choose another allocator",
+        ) from error
     return None
 
 
@@ -168,6 +168,8 @@ class Optimizer:
         self._written = ""
         """The hash of the portfolio_config.json that was written last, until it is seen."""
         self._failures = 0
+        self._unfinished: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Optimize when asked to, until cancelled."""
@@ -198,6 +200,7 @@ class Optimizer:
         try:
             if await self._optimize(dict(intake.histories), names):
                 self._seen, self._failures = newest, 0
+                self._unfinished.clear()
                 intake.problems.set(Owner.OPTIMIZER, Part.OPTIMIZER, None)
         except FileRejected as error:
             self._refuse(f"{error.what}: it is not overwritten", error.found, error.mend, error.where)
@@ -212,11 +215,19 @@ class Optimizer:
         except OSError as error:
             self._refuse("portfolio_config.json cannot be written", error.strerror or str(error), "mend config/")
             self._try_again_later(names)
+        except Exception as error:
+            log.exception("weights.failed", cycle=self._cycle)
+            mend = "report it with what the log says; other inputs may do"
+            self._refuse("the optimization failed", f"{type(error).__name__}: {error}", mend)
 
     def _try_again_later(self, names: set[str]) -> None:
+        """Put the names into the mailbox again after a while; every look before that is a try, too."""
+        self._unfinished |= names
+        if self._timer is not None:
+            self._timer.cancel()
         pause = min(LONGEST_PAUSE, 2.0**self._failures)
         self._failures = min(self._failures + 1, 10)
-        asyncio.get_running_loop().call_later(pause, self.mailbox.put, *names)
+        self._timer = asyncio.get_running_loop().call_later(pause, self.mailbox.put, *self._unfinished)
 
     async def _optimize(self, histories: Mapping[str, History], names: set[str]) -> bool:
         """Return whether the file holds what follows from the inputs; where not, the names are in the mailbox again."""

@@ -164,3 +164,29 @@ def test_stats_that_came_while_the_portfolio_file_was_being_written_are_not_forg
             assert scene.intake.problems.values() == []
 
     asyncio.run(scenario())
+
+
+def test_a_mistake_in_an_optimization_ends_nothing_else(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said with what was raised, the weights in force stay, and other inputs are tried."""
+
+    def mistaken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("in the formulas")
+
+    async def scenario() -> None:
+        async with begun(files) as scene:
+            before = scene.workspace.portfolio_file.read_bytes()
+            files.stats("two", noisy_returns(2, drift=0.003))
+            scene.intake.read_all()
+            with monkeypatch.context() as patched, capture_logs() as logs:
+                patched.setattr("portfoliod.optimizer.allocate", mistaken)
+                await scene.optimizer.look({"two"})
+            assert [line["event"] for line in logs] == ["weights.failed", "weights.refused"]
+            assert [problem.found for problem in scene.intake.problems.values()] == [
+                "ZeroDivisionError: in the formulas"
+            ]
+            assert scene.workspace.portfolio_file.read_bytes() == before
+            await scene.optimizer.look({"two"})
+            assert set(config(files.root)["weights"]) == {"one", "two"}
+            assert scene.intake.problems.values() == []
+
+    asyncio.run(scenario())
