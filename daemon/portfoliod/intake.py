@@ -19,7 +19,7 @@ from portfoliod.documents import parse_portfolio, parse_state, parse_stats
 from portfoliod.errors import FileRejected, PortfoliodError
 from portfoliod.journal import Document, Journal
 from portfoliod.model import History, PortfolioConfig, Problem, State
-from portfoliod.problems import Owner, ProblemBoard, Strategy
+from portfoliod.problems import Owner, Part, ProblemBoard, Strategy
 from portfoliod.workspace import STRATEGY_NAME, Workspace, is_folder_of, read_settled
 
 
@@ -85,13 +85,19 @@ class Intake:
             self._hashes[source] = document.hash
 
     def _restore_one(self, source: Source, document: Document) -> None:
-        if source.kind is Kind.STATE:
-            self.states[source.strategy] = msgspec.json.decode(document.content, type=State)
-        elif source.kind is Kind.STATS:
-            self.histories[source.strategy] = msgspec.json.decode(document.content, type=History)
+        if source.kind is Kind.PORTFOLIO:
+            self._put(source, parse_portfolio(document.content, document.name), document.content)
         else:
-            self.portfolio = parse_portfolio(document.content, document.name)
-            self.portfolio_raw = document.content
+            kind: type[State | History] = State if source.kind is Kind.STATE else History
+            self._put(source, msgspec.json.decode(document.content, type=kind), document.content)
+
+    def _put(self, source: Source, content: State | History | PortfolioConfig, raw: bytes) -> None:
+        if isinstance(content, State):
+            self.states[source.strategy] = content
+        elif isinstance(content, History):
+            self.histories[source.strategy] = content
+        else:
+            self.portfolio, self.portfolio_raw = content, raw
 
     def source_of(self, path: Path) -> Source | None:
         """Return which of the daemon's files a path below the root is, or None."""
@@ -158,12 +164,7 @@ class Intake:
         _require_kept(before, content, shown)
         mended = self.problems.set(Owner.INTAKE, source, None)
         rewritten = self._hashes.get(source) != loaded.hash
-        if isinstance(content, State):
-            self.states[source.strategy] = content
-        elif isinstance(content, History):
-            self.histories[source.strategy] = content
-        else:
-            self.portfolio, self.portfolio_raw = content, loaded.raw
+        self._put(source, content, loaded.raw)
         self._hashes[source] = loaded.hash
         if rewritten and self.journal is not None and not self.journal.read_only:
             kept = loaded.raw if source.kind is Kind.PORTFOLIO else msgspec.json.encode(content)
@@ -217,7 +218,14 @@ class Intake:
         """
         found: list[tuple[str, Problem]] = []
         sources = [PORTFOLIO]
-        for name, allowed in self.workspace.folders():
+        folders: list[tuple[str, bool]] = []
+        try:
+            folders += self.workspace.folders()
+        except OSError as error:
+            problem = unreadable(error.strerror or str(error))
+            self.problems.set(Owner.INTAKE, Part.FOLDERS, problem)
+            found.append(("watch.failed", problem))
+        for name, allowed in folders:
             if not allowed:
                 problem = misnamed(name)
                 self.problems.set(Owner.INTAKE, Strategy(name), problem)
@@ -265,6 +273,17 @@ def misnamed(name: str) -> Problem:
         where=f"strategies/{name.encode(errors='backslashreplace').decode()}",
         kept="the folder is ignored",
         mend="rename it: letters, digits, dots, dashes and underscores, at most 64, a letter or digit first",
+    )
+
+
+def unreadable(reason: str) -> Problem:
+    """Return what is wrong where strategies/ cannot be read."""
+    return Problem(
+        what="the folder cannot be read",
+        where="strategies",
+        found=reason,
+        kept="the last good content of every file in it",
+        mend="make it a folder that the user who runs portfoliod can read",
     )
 
 

@@ -18,7 +18,7 @@ import watchfiles
 from watchfiles import Change
 
 from portfoliod.errors import JournalFailed
-from portfoliod.intake import Intake, Kind, Source, misnamed
+from portfoliod.intake import Intake, Kind, Source, misnamed, unreadable
 from portfoliod.journal import Journal, Retirement
 from portfoliod.model import Problem
 from portfoliod.problems import Owner, Part, Strategy
@@ -191,16 +191,9 @@ class Watcher:
 
     def _show_blindness(self, reason: str) -> None:
         """Say once that strategies/ cannot be read, and that it can be again."""
-        problem = Problem(
-            "the folder cannot be read",
-            where="strategies",
-            found=reason,
-            kept="the last good content of every file in it",
-            mend="make it a folder that the user who runs portfoliod can read",
-        )
-        news = self._intake.problems.set(Owner.WATCHER, Part.FOLDERS, problem if reason else None)
-        if news and reason:
-            log.error("watch.failed", reason=reason, kept=problem.kept, mend=problem.mend)
+        problem = unreadable(reason) if reason else None
+        if self._intake.problems.set(Owner.WATCHER, Part.FOLDERS, problem) and problem is not None:
+            log.error("watch.failed", reason=reason, **told(problem))
 
     async def _survey(self) -> Survey:
         """Look around, once more where a strategy was retired meanwhile: it would seem to be there anew."""
