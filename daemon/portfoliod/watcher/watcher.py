@@ -67,6 +67,7 @@ class Watcher:
         self._changed_at = time.monotonic()
         self._busy = True
         self._scanning = asyncio.Lock()
+        self._unseen_switches = False
         self._tasks: asyncio.TaskGroup
         self.scanned_at = 0.0
         """When the last scan was over, well or not, on the monotonic clock: a sign of life."""
@@ -186,7 +187,7 @@ class Watcher:
                 switched = True
             elif source.strategy not in self._gone and (found is not None or self._intake.holds(source)):
                 self._reader.read_soon(source, self._tasks)
-        if switched:
+        if switched or self._unseen_switches:
             await self._look_at_switches()
 
     def _show_blindness(self, reason: str) -> None:
@@ -241,10 +242,12 @@ class Watcher:
 
     async def _look_at_switches(self) -> None:
         """Take in what commands changed: HALT, locks, retirements."""
+        self._unseen_switches = True  # until they are read: the journal may fail
         await self._journal.reread_switches()
         for retirement in await self._journal.reread_retirements():
             if retirement.strategy not in self._intake.retired:
                 self._forget(retirement)
+        self._unseen_switches = False
         self._switched()
 
     def _forget(self, retirement: Retirement) -> None:
