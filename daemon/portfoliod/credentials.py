@@ -207,13 +207,9 @@ def _parsed(content: bytes, path: Path) -> dict[str, object]:
     else:
         return document
     # Raised out here, because the parser's error carries the file.
-    raise SettingsError(
-        "credentials.toml is not TOML",
-        where=str(path),
-        found=f"it stops making sense at {position[1]}" if position else "text that cannot be read",
-        kept=KEPT,
-        mend='write a table a venue: [main], and below it api_key = "…"',
-    )
+    found = f"it stops making sense at {position[1]}" if position else "text that cannot be read"
+    mend = 'write a table a venue: [main], and below it api_key = "…"'
+    raise SettingsError("credentials.toml is not TOML", where=str(path), found=found, kept=KEPT, mend=mend)
 
 
 def _values(table: Mapping[str, object], prefix: str, problems: list[str]) -> dict[str, str]:

@@ -70,13 +70,8 @@ def parse_state(raw: bytes, shown: str, modified: float, max_position: float) ->
         if file.position is not None:
             raise _misfit("both position and positions", shown, "$.positions", mend="keep one of the two")
         if len(file.positions) > MOST_POSITIONS:
-            raise _misfit(
-                "too many positions",
-                shown,
-                "$.positions",
-                found=str(len(file.positions)),
-                mend=f"write at most {MOST_POSITIONS} markets",
-            )
+            mend = f"write at most {MOST_POSITIONS} markets"
+            raise _misfit("too many positions", shown, "$.positions", found=str(len(file.positions)), mend=mend)
         positions = {f"$.positions[{json.dumps(symbol)}]": (symbol, value) for symbol, value in file.positions.items()}
     elif file.position is None:
         raise _misfit("no position", shown, "$.position", mend=f"write, for example, {STATE_EXAMPLE}")
@@ -88,13 +83,9 @@ def parse_state(raw: bytes, shown: str, modified: float, max_position: float) ->
         if not symbol.strip() or len(symbol) > 64 or not symbol.isprintable():
             raise _misfit("not a symbol", shown, place, found=repr(symbol[:80]), mend='write, for example, "BTCUSDT"')
         if not math.isfinite(value) or abs(value) > max_position:
-            raise _misfit(
-                "the position is out of range",
-                shown,
-                place,
-                found=f"{value:g}, at most {max_position:g} is allowed",
-                mend="publish a smaller position, or raise risk.max_position in portfoliod.toml",
-            )
+            found = f"{value:g}, at most {max_position:g} is allowed"
+            mend = "publish a smaller position, or raise risk.max_position in portfoliod.toml"
+            raise _misfit("the position is out of range", shown, place, found=found, mend=mend)
     return State(
         positions={symbol: Decimal(str(value)) for symbol, value in positions.values()},
         updated_at=modified if file.updated_at is None else _moment(file.updated_at, shown),
@@ -115,13 +106,8 @@ def parse_stats(raw: bytes, shown: str, modified: float) -> tuple[History, str]:
     """
     file = decode(raw, _StatsFile, shown, STATS_EXAMPLE, LARGEST_STATS)
     if len(file.daily_returns) > MOST_DAYS:
-        raise _misfit(
-            "too many days",
-            shown,
-            "$.daily_returns",
-            found=str(len(file.daily_returns)),
-            mend=f"write at most {MOST_DAYS} days",
-        )
+        mend = f"write at most {MOST_DAYS} days"
+        raise _misfit("too many days", shown, "$.daily_returns", found=str(len(file.daily_returns)), mend=mend)
     warning = ""
     texts = file.daily_dates
     if isinstance(file.daily_returns, dict):
@@ -149,22 +135,13 @@ def parse_stats(raw: bytes, shown: str, modified: float) -> tuple[History, str]:
     tomorrow = datetime.now(UTC).date().toordinal() + 1
     if days and days[-1] > tomorrow:
         # It would end the window of everybody, and make all others look stale.
-        raise _misfit(
-            "a day lies in the future",
-            shown,
-            day_places[-1],
-            found=str(date.fromordinal(days[-1])),
-            mend="write the returns of days that are over",
-        )
+        found = str(date.fromordinal(days[-1]))
+        mend = "write the returns of days that are over"
+        raise _misfit("a day lies in the future", shown, day_places[-1], found=found, mend=mend)
     for place, value in zip(places, returns, strict=True):
         if not -1 < value < LARGEST_RETURN:
-            raise _misfit(
-                "not a simple daily return",
-                shown,
-                place,
-                found=f"{value:g}",
-                mend="write fractions above -1: 0.0012 for 0.12 %",
-            )
+            mend = "write fractions above -1: 0.0012 for 0.12 %"
+            raise _misfit("not a simple daily return", shown, place, found=f"{value:g}", mend=mend)
     return History(days=tuple(days), returns=tuple(returns)), warning
 
 
@@ -195,22 +172,13 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
             raise _misfit(f"{key} is out of range", shown, f"$.{key}", found=found, mend=mend)
     for name, weight in weights.items():
         if not math.isfinite(weight) or weight < 0:
-            raise _misfit(
-                "a weight is negative",
-                shown,
-                f"$.weights[{json.dumps(name)}]",
-                found=f"{weight:g}",
-                mend="write a share from 0 to 1; a strategy goes short by its position",
-            )
+            found = f"{weight:g}"
+            mend = "write a share from 0 to 1; a strategy goes short by its position"
+            raise _misfit("a weight is negative", shown, f"$.weights[{json.dumps(name)}]", found=found, mend=mend)
     total = math.fsum(weights.values())
     if total > 1 + 1e-6:
-        raise _misfit(
-            "weights sum to more than 1",
-            shown,
-            "$.weights",
-            found=f"{total:.6g}",
-            mend="scale them down; leverage scales the whole",
-        )
+        mend = "scale them down; leverage scales the whole"
+        raise _misfit("weights sum to more than 1", shown, "$.weights", found=f"{total:.6g}", mend=mend)
     return PortfolioConfig(
         account_value=None if file.account_value is None else Decimal(str(file.account_value)),
         weights={name: Decimal(str(weight)) for name, weight in weights.items()},
@@ -231,13 +199,8 @@ def _day(text: str, shown: str, place: str) -> int:
     try:
         return date.fromisoformat(text).toordinal()
     except ValueError:
-        raise _misfit(
-            "not a calendar day",
-            shown,
-            place,
-            found=shortened(json.dumps(text)),
-            mend='write, for example, "2024-01-31"',
-        ) from None
+        mend = 'write, for example, "2024-01-31"'
+        raise _misfit("not a calendar day", shown, place, found=shortened(json.dumps(text)), mend=mend) from None
 
 
 def _day_of(moment: float, shown: str) -> int:
@@ -258,11 +221,6 @@ def _moment(value: str | float, shown: str) -> float:
             moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
         datetime.fromtimestamp(moment, UTC)
     except (ValueError, OverflowError, OSError):
-        raise _misfit(
-            "not a moment",
-            shown,
-            "$.updated_at",
-            found=shortened(json.dumps(value)),
-            mend='write ISO 8601 ("2024-01-31T12:00:00Z") or epoch seconds',
-        ) from None
+        mend = 'write ISO 8601 ("2024-01-31T12:00:00Z") or epoch seconds'
+        raise _misfit("not a moment", shown, "$.updated_at", found=shortened(json.dumps(value)), mend=mend) from None
     return moment

@@ -112,11 +112,9 @@ class Intake:
 
     def path_of(self, source: Source) -> Path:
         """Return the path of one of the daemon's files."""
-        if source.kind is Kind.STATE:
-            return self.workspace.state_file(source.strategy)
-        return (
-            self.workspace.stats_file(source.strategy) if source.kind is Kind.STATS else self.workspace.portfolio_file
-        )
+        if source == PORTFOLIO:
+            return self.workspace.portfolio_file
+        return self.workspace.strategies / source.strategy / f"{source.kind}.json"
 
     def strategies(self) -> set[str]:
         """Return the names of the strategies that something is known of."""
