@@ -14,18 +14,18 @@ import shlex
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, SupportsIndex
 from urllib.parse import quote
 
 from portfoliod.errors import SettingsError
+from portfoliod.safe_read import read_settings, require_owner
 
 NAMES = ("api_key", "secret", "password", "uid", "wallet_address", "private_key")
 CCXT_SPELLING = {"apiKey": "api_key", "walletAddress": "wallet_address", "privateKey": "private_key"}
 IN_PEM = ("secret", "private_key")
 """What may be a key of several lines."""
-LARGEST_FILE = 256 * 1024
-MOST_DOTS = 400
 MOST_PROBLEMS = 50
 SHORTEST_HIDDEN = 6
 """Shorter values are ordinary words: to redact them would garble a text."""
@@ -159,50 +159,11 @@ def read_file(path: Path, *, private: bool) -> bytes | None:
     Raises:
         SettingsError: it cannot be read, or `private` is asked for and others than its owner can read it.
     """
-    try:
-        _require_fit(path, path.stat(), private=private)  # before it is opened: to open a device may do something
-        with open(path, "rb", opener=_open_at_once) as file:
-            _require_fit(path, os.fstat(file.fileno()), private=private)
-            content = file.read(LARGEST_FILE + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise SettingsError(
-            "the credentials cannot be read",
-            where=str(path),
-            found=error.strerror or str(error),
-            kept=KEPT,
-            mend="make them a file that the user who runs portfoliod can read, and nobody else",
-        ) from error
-    if len(content) > LARGEST_FILE:
-        raise SettingsError("the credentials are too large", where=str(path), kept=KEPT, mend="a table a venue")
-    return content
+    return read_settings(path, partial(_require_private, path) if private else None, KEPT)
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file; what became a FIFO or a terminal meanwhile must neither hang the daemon nor own it."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
-
-
-def _require_fit(path: Path, found: os.stat_result, *, private: bool) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise SettingsError(
-            "the credentials are not a regular file",
-            where=str(path),
-            found=stat.filemode(found.st_mode),
-            kept=KEPT,
-            mend="put a regular file in its place",
-        )
-    if not private:
-        return
-    if found.st_uid not in {os.geteuid(), 0}:
-        raise SettingsError(
-            "the credentials belong to somebody else",
-            where=str(path),
-            found=f"user {found.st_uid}, who is neither this one nor root",
-            kept="they are refused",
-            mend=f"chown {os.geteuid()} {shlex.quote(str(path))}",
-        )
+def _require_private(path: Path, found: os.stat_result) -> None:
+    require_owner(path, found, "they are refused")
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise SettingsError(
             "others can read the credentials",
@@ -249,22 +210,15 @@ def _from_file(venue: str, path: Path, *, private: bool) -> dict[str, str]:
 
 def _parsed(content: bytes, path: Path) -> dict[str, object]:
     try:
-        # The parser takes time and memory by the square of the number of a key's parts.
-        if any(line.count(b".") > MOST_DOTS for line in content.split(b"\n")):
-            raise ValueError("too many dots in a line")  # noqa: TRY301 - one way to say it
         document: dict[str, object] = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:
         position = _POSITION.search(str(error))
     else:
         return document
     # Raised out here, because the parser's error carries the file.
-    raise SettingsError(
-        "credentials.toml is not TOML",
-        where=str(path),
-        found=f"it stops making sense at {position[1]}" if position else "text that cannot be read",
-        kept=KEPT,
-        mend='write a table a venue: [main], and below it api_key = "…"',
-    )
+    found = f"it stops making sense at {position[1]}" if position else "text that cannot be read"
+    mend = 'write a table a venue: [main], and below it api_key = "…"'
+    raise SettingsError("credentials.toml is not TOML", where=str(path), found=found, kept=KEPT, mend=mend)
 
 
 def _values(table: Mapping[str, object], prefix: str, problems: list[str]) -> dict[str, str]:
@@ -276,8 +230,9 @@ def _values(table: Mapping[str, object], prefix: str, problems: list[str]) -> di
         place = f"{prefix}{_shown(key)}"
         name = CCXT_SPELLING.get(key, key)
         if name not in NAMES:
-            nearest = difflib.get_close_matches(key[:64], (*NAMES, *CCXT_SPELLING), n=1, cutoff=0.0)[0]
-            problems.append(f"{place}: unknown key (the nearest known one is `{nearest}`)")
+            nearest = difflib.get_close_matches(key[:64], (*NAMES, *CCXT_SPELLING), n=1, cutoff=0.5)
+            hint = f"the nearest known one is `{nearest[0]}`" if nearest else f"known: {', '.join(NAMES)}"
+            problems.append(f"{place}: unknown key ({hint})")
         elif not isinstance(value, str):
             problems.append(f"{place}: {_TYPES.get(type(value), 'a date or a time')}, expected text in quotes")
         elif name != key and name in table:

@@ -22,6 +22,8 @@ MOST_POSITIONS = 10_000
 LARGEST_RETURN = 1e6
 LARGEST_ACCOUNT = 1e15
 """Beyond these a number is a mistake, and arithmetic with it overflows."""
+ABOVE_ZERO = math.ulp(0.0)
+"""The least number that is not 0."""
 
 STATE_EXAMPLE = '{"position": 1.0, "symbol": "BTCUSDT"}'
 PORTFOLIO_EXAMPLE = '{"account_value": 10000, "weights": {"NAME": 1.0}, "leverage": 1.0}'
@@ -68,13 +70,8 @@ def parse_state(raw: bytes, shown: str, modified: float, max_position: float) ->
         if file.position is not None:
             raise _misfit("both position and positions", shown, "$.positions", mend="keep one of the two")
         if len(file.positions) > MOST_POSITIONS:
-            raise _misfit(
-                "too many positions",
-                shown,
-                "$.positions",
-                found=str(len(file.positions)),
-                mend=f"write at most {MOST_POSITIONS} markets",
-            )
+            mend = f"write at most {MOST_POSITIONS} markets"
+            raise _misfit("too many positions", shown, "$.positions", found=str(len(file.positions)), mend=mend)
         positions = {f"$.positions[{json.dumps(symbol)}]": (symbol, value) for symbol, value in file.positions.items()}
     elif file.position is None:
         raise _misfit("no position", shown, "$.position", mend=f"write, for example, {STATE_EXAMPLE}")
@@ -86,13 +83,9 @@ def parse_state(raw: bytes, shown: str, modified: float, max_position: float) ->
         if not symbol.strip() or len(symbol) > 64 or not symbol.isprintable():
             raise _misfit("not a symbol", shown, place, found=repr(symbol[:80]), mend='write, for example, "BTCUSDT"')
         if not math.isfinite(value) or abs(value) > max_position:
-            raise _misfit(
-                "the position is out of range",
-                shown,
-                place,
-                found=f"{value:g}, at most {max_position:g} is allowed",
-                mend="publish a smaller position, or raise risk.max_position in portfoliod.toml",
-            )
+            found = f"{value:g}, at most {max_position:g} is allowed"
+            mend = "publish a smaller position, or raise risk.max_position in portfoliod.toml"
+            raise _misfit("the position is out of range", shown, place, found=found, mend=mend)
     return State(
         positions={symbol: Decimal(str(value)) for symbol, value in positions.values()},
         updated_at=modified if file.updated_at is None else _moment(file.updated_at, shown),
@@ -113,63 +106,42 @@ def parse_stats(raw: bytes, shown: str, modified: float) -> tuple[History, str]:
     """
     file = decode(raw, _StatsFile, shown, STATS_EXAMPLE, LARGEST_STATS)
     if len(file.daily_returns) > MOST_DAYS:
-        raise _misfit(
-            "too many days",
-            shown,
-            "$.daily_returns",
-            found=str(len(file.daily_returns)),
-            mend=f"write at most {MOST_DAYS} days",
-        )
+        mend = f"write at most {MOST_DAYS} days"
+        raise _misfit("too many days", shown, "$.daily_returns", found=str(len(file.daily_returns)), mend=mend)
     warning = ""
+    texts = file.daily_dates
     if isinstance(file.daily_returns, dict):
         texts, returns = list(file.daily_returns), list(file.daily_returns.values())
-        places = [f"$.daily_returns[{json.dumps(text)}]" for text in texts]
-        days = [_day(text, shown, place) for text, place in zip(texts, places, strict=True)]
+        places = day_places = [f"$.daily_returns[{json.dumps(text)}]" for text in texts]
     else:
         returns = file.daily_returns
         places = [f"$.daily_returns[{index}]" for index in range(len(returns))]
-        if file.daily_dates is None:
-            last = _day_of(modified, shown)
-            days = list(range(last - len(returns) + 1, last + 1))
-            warning = f"no daily_dates: the last value is taken for {date.fromordinal(last)}, the day of the file"
-        else:
-            if len(file.daily_dates) != len(returns):
-                raise _misfit(
-                    "dates and returns differ in number",
-                    shown,
-                    "$.daily_dates",
-                    found=f"{len(file.daily_dates)} dates, {len(returns)} returns",
-                    mend="write one return a date",
-                )
-            days = [_day(text, shown, f"$.daily_dates[{index}]") for index, text in enumerate(file.daily_dates)]
+        day_places = [f"$.daily_dates[{index}]" for index in range(len(returns))]
+    if texts is None:
+        last = _day_of(modified, shown)
+        days = list(range(last - len(returns) + 1, last + 1))
+        warning = f"no daily_dates: the last value is taken for {date.fromordinal(last)}, the day of the file"
+    elif len(texts) != len(returns):
+        found = f"{len(texts)} dates, {len(returns)} returns"
+        mend = "write one return a date"
+        raise _misfit("dates and returns differ in number", shown, "$.daily_dates", found=found, mend=mend)
+    else:
+        days = [_day(text, shown, place) for text, place in zip(texts, day_places, strict=True)]
     for index in range(1, len(days)):
         if days[index] <= days[index - 1]:
-            raise _misfit(
-                "dates are not strictly increasing",
-                shown,
-                places[index] if isinstance(file.daily_returns, dict) else f"$.daily_dates[{index}]",
-                found=f"{date.fromordinal(days[index])} after {date.fromordinal(days[index - 1])}",
-                mend="sort the days and write each once",
-            )
+            found = f"{date.fromordinal(days[index])} after {date.fromordinal(days[index - 1])}"
+            mend = "sort the days and write each once"
+            raise _misfit("dates are not strictly increasing", shown, day_places[index], found=found, mend=mend)
     tomorrow = datetime.now(UTC).date().toordinal() + 1
     if days and days[-1] > tomorrow:
         # It would end the window of everybody, and make all others look stale.
-        raise _misfit(
-            "a day lies in the future",
-            shown,
-            places[-1] if isinstance(file.daily_returns, dict) else f"$.daily_dates[{len(days) - 1}]",
-            found=str(date.fromordinal(days[-1])),
-            mend="write the returns of days that are over",
-        )
+        found = str(date.fromordinal(days[-1]))
+        mend = "write the returns of days that are over"
+        raise _misfit("a day lies in the future", shown, day_places[-1], found=found, mend=mend)
     for place, value in zip(places, returns, strict=True):
         if not -1 < value < LARGEST_RETURN:
-            raise _misfit(
-                "not a simple daily return",
-                shown,
-                place,
-                found=f"{value:g}",
-                mend="write fractions above -1: 0.0012 for 0.12 %",
-            )
+            mend = "write fractions above -1: 0.0012 for 0.12 %"
+            raise _misfit("not a simple daily return", shown, place, found=f"{value:g}", mend=mend)
     return History(days=tuple(days), returns=tuple(returns)), warning
 
 
@@ -184,54 +156,29 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
         mend = f"write at most {LARGEST_PORTFOLIO} bytes"
         raise FileRejected("the file is too large", where=shown, found=f"{len(raw)} bytes", mend=mend)
     file = decode(raw, _PortfolioFile, shown, PORTFOLIO_EXAMPLE, LARGEST_PORTFOLIO)
-    if file.account_value is not None and not 0 < file.account_value <= LARGEST_ACCOUNT:
-        raise _misfit(
-            "account_value is out of range",
-            shown,
-            "$.account_value",
-            found=f"{file.account_value:g}",
-            mend="write the capital, in the quote currency, that the portfolio is sized for",
-        )
     weights = {} if file.weights is msgspec.UNSET else file.weights
     if file.leverage is msgspec.UNSET and weights:
         raise _misfit("no leverage", shown, "$.leverage", mend='weights need one: write, for example, "leverage": 1.0')
     leverage = 0.0 if file.leverage is msgspec.UNSET else file.leverage
-    if not 0 <= leverage <= 1000:
-        raise _misfit("leverage is out of range", shown, "$.leverage", found=f"{leverage:g}", mend="write 0 to 1000")
+    capital = "write the capital, in the quote currency, that the portfolio is sized for"
+    for key, value, least, most, mend in (
+        ("account_value", file.account_value, ABOVE_ZERO, LARGEST_ACCOUNT, capital),
+        ("leverage", leverage, 0, 1000, "write 0 to 1000"),
+        ("target_vol_pct", file.target_vol_pct, ABOVE_ZERO, 1000, "write percent a year: 30.0"),
+        ("lookback_days", file.lookback_days, 3, 100_000, "write 3 or more days"),
+    ):
+        if value is not None and not least <= value <= most:
+            found = f"{value:g}" if isinstance(value, float) else shortened(str(value))
+            raise _misfit(f"{key} is out of range", shown, f"$.{key}", found=found, mend=mend)
     for name, weight in weights.items():
         if not math.isfinite(weight) or weight < 0:
-            raise _misfit(
-                "a weight is negative",
-                shown,
-                f"$.weights[{json.dumps(name)}]",
-                found=f"{weight:g}",
-                mend="write a share from 0 to 1; a strategy goes short by its position",
-            )
+            found = f"{weight:g}"
+            mend = "write a share from 0 to 1; a strategy goes short by its position"
+            raise _misfit("a weight is negative", shown, f"$.weights[{json.dumps(name)}]", found=found, mend=mend)
     total = math.fsum(weights.values())
     if total > 1 + 1e-6:
-        raise _misfit(
-            "weights sum to more than 1",
-            shown,
-            "$.weights",
-            found=f"{total:.6g}",
-            mend="scale them down; leverage scales the whole",
-        )
-    if file.target_vol_pct is not None and not 0 < file.target_vol_pct <= 1000:
-        raise _misfit(
-            "target_vol_pct is out of range",
-            shown,
-            "$.target_vol_pct",
-            found=f"{file.target_vol_pct:g}",
-            mend="write percent a year: 30.0",
-        )
-    if file.lookback_days is not None and not 3 <= file.lookback_days <= 100_000:
-        raise _misfit(
-            "lookback_days is out of range",
-            shown,
-            "$.lookback_days",
-            found=str(file.lookback_days),
-            mend="write 3 or more days",
-        )
+        mend = "scale them down; leverage scales the whole"
+        raise _misfit("weights sum to more than 1", shown, "$.weights", found=f"{total:.6g}", mend=mend)
     return PortfolioConfig(
         account_value=None if file.account_value is None else Decimal(str(file.account_value)),
         weights={name: Decimal(str(weight)) for name, weight in weights.items()},
@@ -252,13 +199,8 @@ def _day(text: str, shown: str, place: str) -> int:
     try:
         return date.fromisoformat(text).toordinal()
     except ValueError:
-        raise _misfit(
-            "not a calendar day",
-            shown,
-            place,
-            found=shortened(json.dumps(text)),
-            mend='write, for example, "2024-01-31"',
-        ) from None
+        mend = 'write, for example, "2024-01-31"'
+        raise _misfit("not a calendar day", shown, place, found=shortened(json.dumps(text)), mend=mend) from None
 
 
 def _day_of(moment: float, shown: str) -> int:
@@ -279,11 +221,6 @@ def _moment(value: str | float, shown: str) -> float:
             moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
         datetime.fromtimestamp(moment, UTC)
     except (ValueError, OverflowError, OSError):
-        raise _misfit(
-            "not a moment",
-            shown,
-            "$.updated_at",
-            found=shortened(json.dumps(value)),
-            mend='write ISO 8601 ("2024-01-31T12:00:00Z") or epoch seconds',
-        ) from None
+        mend = 'write ISO 8601 ("2024-01-31T12:00:00Z") or epoch seconds'
+        raise _misfit("not a moment", shown, "$.updated_at", found=shortened(json.dumps(value)), mend=mend) from None
     return moment

@@ -21,7 +21,8 @@ from portfoliod.documents import parse_portfolio, parse_state, parse_stats
 from portfoliod.errors import FileRejected, PortfoliodError
 from portfoliod.journal import Document, Journal, opened_to_read
 from portfoliod.model import History, PortfolioConfig, Problem, State
-from portfoliod.workspace import STRATEGY_NAME, Workspace, read_settled, signature
+from portfoliod.problems import Owner, Part, ProblemBoard, Strategy
+from portfoliod.workspace import STRATEGY_NAME, Workspace, is_folder_of, read_settled
 
 
 class Kind(StrEnum):
@@ -53,7 +54,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class Intake:
-    """What is in force. `load` may run in any thread; everything else belongs to the event loop."""
+    """What is in force. `load` asks nothing of that and may run in any thread; all else belongs to the event loop."""
 
     def __init__(self, workspace: Workspace, journal: Journal | None, max_position: float) -> None:
         self.workspace = workspace
@@ -64,8 +65,7 @@ class Intake:
         self.portfolio: PortfolioConfig | None = None
         self.portfolio_raw = b""
         """The bytes of the last good portfolio_config.json."""
-        self.problems: dict[str, Problem] = {}
-        """By the place that a person mends."""
+        self.problems = ProblemBoard()
         self.retired: dict[str, int | None] = {}
         self.cycles = Cycles()
         """By `Source`: which of its contents led to what."""
@@ -95,13 +95,19 @@ class Intake:
             self._hashes[source] = document.hash
 
     def _restore_one(self, source: Source, document: Document) -> None:
-        if source.kind is Kind.STATE:
-            self.states[source.strategy] = msgspec.json.decode(document.content, type=State)
-        elif source.kind is Kind.STATS:
-            self.histories[source.strategy] = msgspec.json.decode(document.content, type=History)
+        if source.kind is Kind.PORTFOLIO:
+            self._put(source, parse_portfolio(document.content, document.name), document.content)
         else:
-            self.portfolio = parse_portfolio(document.content, document.name)
-            self.portfolio_raw = document.content
+            kind: type[State | History] = State if source.kind is Kind.STATE else History
+            self._put(source, msgspec.json.decode(document.content, type=kind), document.content)
+
+    def _put(self, source: Source, content: State | History | PortfolioConfig, raw: bytes) -> None:
+        if isinstance(content, State):
+            self.states[source.strategy] = content
+        elif isinstance(content, History):
+            self.histories[source.strategy] = content
+        else:
+            self.portfolio, self.portfolio_raw = content, raw
 
     def source_of(self, path: Path) -> Source | None:
         """Return which of the daemon's files a path below the root is, or None."""
@@ -116,11 +122,9 @@ class Intake:
 
     def path_of(self, source: Source) -> Path:
         """Return the path of one of the daemon's files."""
-        if source.kind is Kind.STATE:
-            return self.workspace.state_file(source.strategy)
-        return (
-            self.workspace.stats_file(source.strategy) if source.kind is Kind.STATS else self.workspace.portfolio_file
-        )
+        if source == PORTFOLIO:
+            return self.workspace.portfolio_file
+        return self.workspace.strategies / source.strategy / f"{source.kind}.json"
 
     def strategies(self) -> set[str]:
         """Return the names of the strategies that something is known of."""
@@ -142,8 +146,12 @@ class Intake:
         """Return whether a file has content in force."""
         return source in self._hashes
 
+    def hash_of(self, source: Source) -> str:
+        """Return the hash of the content in force, empty for none."""
+        return self._hashes.get(source, "")
+
     def load(self, source: Source) -> Loaded:
-        """Read and validate a file.
+        """Read a file and find out whether it makes sense by itself.
 
         Raises:
             FileNotFoundError: there is none.
@@ -158,33 +166,25 @@ class Intake:
             return Loaded(source, digest, parse_state(raw, shown, modified, self.max_position), raw)
         if source.kind is Kind.STATS:
             history, warning = parse_stats(raw, shown, modified)
-            if not history.days and self.histories.get(source.strategy, history).days:
-                raise FileRejected("the daily returns are gone", where=shown, mend="write those that were there")
             return Loaded(source, digest, history, raw, warning)
-        portfolio = parse_portfolio(raw, shown)
-        if not portfolio.weighted and self.portfolio is not None and self.portfolio.weights:
-            mend = 'put them back, or write "weights": {} to hold nothing'
-            raise FileRejected("the weights are gone", where=f"{shown}  $.weights", mend=mend)
-        return Loaded(source, digest, portfolio, raw)
+        return Loaded(source, digest, parse_portfolio(raw, shown), raw)
 
     def accept(self, loaded: Loaded) -> bool:
         """Put content in force and return whether it differs from what was.
 
         A state that only says anew when it was decided does not differ. A portfolio_config.json that was mended does:
         an optimization may have been refused because of it.
+
+        Raises:
+            FileRejected: it lacks what is in force.
         """
-        source = loaded.source
+        source, content = loaded.source, loaded.content
         shown = self.workspace.shown(self.path_of(source))
-        mended = self.problems.pop(shown, None) is not None
-        rewritten = self._hashes.get(source) != loaded.hash
-        content = loaded.content
         before = self._content(source)
-        if isinstance(content, State):
-            self.states[source.strategy] = content
-        elif isinstance(content, History):
-            self.histories[source.strategy] = content
-        else:
-            self.portfolio, self.portfolio_raw = content, loaded.raw
+        _require_kept(before, content, shown)
+        mended = self.problems.set(Owner.INTAKE, source, None)
+        rewritten = self._hashes.get(source) != loaded.hash
+        self._put(source, content, loaded.raw)
         self._hashes[source] = loaded.hash
         if rewritten and self.journal is not None and not self.journal.read_only:
             kept = loaded.raw if source.kind is Kind.PORTFOLIO else msgspec.json.encode(content)
@@ -199,8 +199,8 @@ class Intake:
             self.cycles.change(source, loaded.hash)
         return differs
 
-    def reject(self, source: Source, error: PortfoliodError) -> Problem:
-        """Record what is wrong with a file and return it as a person sees it, with what stays in force."""
+    def reject(self, source: Source, error: PortfoliodError) -> tuple[Problem, bool]:
+        """Record what is wrong with a file; return it with what stays in force, and whether it is news."""
         where = self.workspace.shown(self.path_of(source))
         problem = Problem(
             what=error.what,
@@ -209,34 +209,16 @@ class Intake:
             kept=self._kept(source),
             mend=f"{error.mend}, then: portfoliod check" if error.mend else "portfoliod check",
         )
-        self.problems[where] = problem
-        return problem
+        return problem, self.problems.set(Owner.INTAKE, source, problem)
 
-    def missing(self, source: Source) -> Problem:
-        """Record that a file whose content is in force has disappeared."""
+    def missing(self, source: Source) -> tuple[Problem, bool]:
+        """Record that a file whose content is in force has disappeared; return as `reject`."""
         mend = (
             "put it back" if source.kind is Kind.PORTFOLIO else f"put it back, or: portfoliod retire {source.strategy}"
         )
         where = self.workspace.shown(self.path_of(source))
         problem = Problem(what="the file disappeared", where=where, kept=self._kept(source), mend=mend)
-        self.problems[where] = problem
-        return problem
-
-    def misnamed(self, name: str) -> Problem:
-        """Record that a folder's name cannot be a strategy's."""
-        where = f"strategies/{name.encode(errors='backslashreplace').decode()}"
-        problem = Problem(
-            what="not a strategy's name",
-            where=where,
-            kept="the folder is ignored",
-            mend="rename it: letters, digits, dots, dashes and underscores, at most 64, a letter or digit first",
-        )
-        self.problems[where] = problem
-        return problem
-
-    def well_named(self, name: str) -> None:
-        """Forget that a folder had such a name."""
-        self.problems.pop(f"strategies/{name.encode(errors='backslashreplace').decode()}", None)
+        return problem, self.problems.set(Owner.INTAKE, source, problem)
 
     def retire(self, name: str, inode: int | None) -> None:
         """Take a strategy out: from memory only, the journal's part is the caller's."""
@@ -245,7 +227,7 @@ class Intake:
         self.histories.pop(name, None)
         for kind in (Kind.STATE, Kind.STATS):
             self._hashes.pop(Source(kind, name), None)
-            self.problems.pop(self.workspace.shown(self.path_of(Source(kind, name))), None)
+            self.problems.set(Owner.INTAKE, Source(kind, name), None)
             self.cycles.change(Source(kind, name))
 
     def read_all(self) -> list[tuple[str, Problem]]:
@@ -256,25 +238,29 @@ class Intake:
         """
         found: list[tuple[str, Problem]] = []
         sources = [PORTFOLIO]
-        for name, allowed in self.workspace.folders():
+        folders: list[tuple[str, bool]] = []
+        try:
+            folders += self.workspace.folders()
+        except OSError as error:
+            problem = unreadable(error.strerror or str(error))
+            self.problems.set(Owner.INTAKE, Part.FOLDERS, problem)
+            found.append(("watch.failed", problem))
+        for name, allowed in folders:
             if not allowed:
-                found.append(("strategy.rejected", self.misnamed(name)))
-            elif not self._is_retired(name):
+                problem = misnamed(name)
+                self.problems.set(Owner.INTAKE, Strategy(name), problem)
+                found.append(("strategy.rejected", problem))
+            elif not is_folder_of(self.workspace.strategies / name, self.retired.get(name)):
                 sources += [Source(Kind.STATE, name), Source(Kind.STATS, name)]
         for source in sources:
             try:
                 self.accept(self.load(source))
             except FileNotFoundError:
                 if self.holds(source):
-                    found.append((f"{source.kind}.removed", self.missing(source)))
+                    found.append((f"{source.kind}.removed", self.missing(source)[0]))
             except FileRejected as error:
-                found.append((f"{source.kind}.rejected", self.reject(source, error)))
+                found.append((f"{source.kind}.rejected", self.reject(source, error)[0]))
         return found
-
-    def _is_retired(self, name: str) -> bool:
-        """Return whether a folder is the one that was retired; another one of that name is a new strategy."""
-        found = signature(self.workspace.strategies / name)
-        return name in self.retired and found is not None and found.inode == self.retired[name]
 
     def _content(self, source: Source) -> State | History | PortfolioConfig | None:
         if source.kind is Kind.STATE:
@@ -298,3 +284,33 @@ class Intake:
         if self.portfolio is None:
             return "no weights are in force, nothing is traded"
         return f"the last good weights and leverage {self.portfolio.leverage} stay in force"
+
+
+def misnamed(name: str) -> Problem:
+    """Return what is wrong with a folder whose name cannot be a strategy's."""
+    return Problem(
+        what="not a strategy's name",
+        where=f"strategies/{name.encode(errors='backslashreplace').decode()}",
+        kept="the folder is ignored",
+        mend="rename it: letters, digits, dots, dashes and underscores, at most 64, a letter or digit first",
+    )
+
+
+def unreadable(reason: str) -> Problem:
+    """Return what is wrong where strategies/ cannot be read."""
+    return Problem(
+        what="the folder cannot be read",
+        where="strategies",
+        found=reason,
+        kept="the last good content of every file in it",
+        mend="make it a folder that the user who runs portfoliod can read",
+    )
+
+
+def _require_kept(before: object, content: object, shown: str) -> None:
+    if isinstance(content, History) and isinstance(before, History) and before.days and not content.days:
+        raise FileRejected("the daily returns are gone", where=shown, mend="write those that were there")
+    weighted = isinstance(before, PortfolioConfig) and before.weights
+    if weighted and isinstance(content, PortfolioConfig) and not content.weighted:
+        mend = 'put them back, or write "weights": {} to hold nothing'
+        raise FileRejected("the weights are gone", where=f"{shown}  $.weights", mend=mend)

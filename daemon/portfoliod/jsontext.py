@@ -54,12 +54,9 @@ def decode(raw: bytes, kind: type[Document], shown: str, example: str, largest: 
             mend=f"write, for example, {example}",
         ) from error
     except (RecursionError, UnicodeDecodeError) as error:
-        raise FileRejected(
-            "not JSON that can be read",
-            where=shown,
-            found="it is nested too deeply" if isinstance(error, RecursionError) else str(error),
-            mend=f"write, for example, {example}",
-        ) from error
+        found = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        mend = f"write, for example, {example}"
+        raise FileRejected("not JSON that can be read", where=shown, found=found, mend=mend) from error
     return document
 
 
@@ -70,12 +67,9 @@ def _known_part(raw: bytes, kind: type[Document], shown: str, largest: int) -> b
     size = sum(map(len, texts.values()))
     if size > largest:
         name = max(texts, key=lambda each: len(texts[each]))
-        raise FileRejected(
-            "the file says too much",
-            where=f"{shown}  $.{name}",
-            found=f"{len(texts[name])} bytes",
-            mend=f"write at most {largest} bytes that the daemon reads; other keys may be as long as they like",
-        )
+        length = f"{len(texts[name])} bytes"
+        mend = f"write at most {largest} bytes that the daemon reads; other keys may be as long as they like"
+        raise FileRejected("the file says too much", where=f"{shown}  $.{name}", found=length, mend=mend)
     return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), text) for name, text in texts.items())
 
 

@@ -14,16 +14,17 @@ from typing import cast
 import msgspec
 import structlog
 
-from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Group, Rules, allocate, inputs_hash
+from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Rules, allocate, inputs_hash
 from portfoliod.documents import parse_portfolio
-from portfoliod.errors import AllocationError, FileRejected, JournalFailed, LockHeld, PortfoliodError, UsageError
+from portfoliod.errors import AllocationError, FileRejected, JournalFailed, LockHeld, UsageError
 from portfoliod.intake import PORTFOLIO, Intake, Kind, Source
 from portfoliod.journal import Journal
 from portfoliod.jsontext import replace_keys
 from portfoliod.mailbox import Mailbox
 from portfoliod.model import History, PortfolioConfig, Problem
+from portfoliod.problems import Owner, Part
 from portfoliod.settings import ALLOCATOR_GROUP, OptimizerSettings, Settings, unknown_allocator
-from portfoliod.workspace import read_settled, write_atomically
+from portfoliod.workspace import Unsettled, read_settled, write_atomically
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -33,6 +34,10 @@ DEFAULT_TARGET_VOL = 0.30
 DEFAULT_LOOKBACK = 365
 PATIENCE_SECONDS = 5.0
 """How long a command that optimizes is waited for at once; then it is tried again."""
+LONGEST_PAUSE = 60.0
+"""Before what may be over by itself is tried again: 1 s at first, then twice as long each time."""
+PORTFOLIO_FILE = "portfolio_config.json"
+"""Its name in the mailbox."""
 
 
 class Overrides(msgspec.Struct, frozen=True):
@@ -70,28 +75,11 @@ def rules_in_force(settings: OptimizerSettings, portfolio: PortfolioConfig | Non
     """Return the rules of an optimization: what is asked for, else the settings, else the file, else the default."""
     percent = None if portfolio is None else portfolio.target_vol_pct
     days = None if portfolio is None else portfolio.lookback_days
-    return Rules(
-        target_vol=_first(
-            asked.target_vol, settings.target_vol, None if percent is None else percent / 100, DEFAULT_TARGET_VOL
-        ),
-        lookback_days=int(_first(asked.lookback_days, settings.lookback_days, days, DEFAULT_LOOKBACK)),
-        periods_per_year=settings.periods_per_year,
-        allocator=asked.allocator or settings.allocator,
-        max_weight=settings.max_weight,
-        bounds=settings.bounds,
-        groups={label: Group(group.members, group.max, group.min) for label, group in settings.groups.items()},
-        turnover_cost=settings.turnover_cost,
-        turnover_days=settings.turnover_days,
-        covariance=settings.covariance,
-        objective=settings.objective,
-        max_leverage=settings.max_leverage,
-        vol_floor=settings.vol_floor,
-        vol_lookback_days=settings.vol_lookback_days,
-        vol_halflife_days=settings.vol_halflife_days,
-        min_history_days=settings.min_history_days,
-        stale_after_days=settings.stale_after_days,
-        when_no_edge=settings.when_no_edge,
-    )
+    vol = _first(asked.target_vol, settings.target_vol, None if percent is None else percent / 100, DEFAULT_TARGET_VOL)
+    lookback = int(_first(asked.lookback_days, settings.lookback_days, days, DEFAULT_LOOKBACK))
+    chosen = {"target_vol": vol, "lookback_days": lookback, "allocator": asked.allocator or settings.allocator}
+    # What the formulas read of the table has the same names there.
+    return msgspec.convert({**msgspec.structs.asdict(settings), **chosen}, Rules, from_attributes=True)
 
 
 def _first(*values: float | None) -> float:
@@ -104,6 +92,8 @@ def optimize(
     current: bytes,
     in_force: PortfolioConfig | None,
     opening: Mapping[str, object],
+    *,
+    digest: str,
 ) -> Optimized:
     """Return the weights and leverage for some histories, and the file that holds them.
 
@@ -113,12 +103,12 @@ def optimize(
         current: portfolio_config.json as it is, b"" for none. Keys that the optimizer does not own stay byte for byte.
         in_force: what that file says: changes of its weights cost turnover.
         opening: the keys that a new file begins with.
+        digest: the hash of these inputs.
 
     Raises:
         AllocationError: no trustworthy weights exist.
     """
     allocation = allocate(histories, rules, installed_allocator(rules.allocator), previous=_held(in_force))
-    digest = inputs_hash(histories, rules)
     keys: dict[str, object] = {} if current else dict(opening)
     keys |= {
         "weights": allocation.weights,
@@ -143,11 +133,24 @@ def _held(portfolio: PortfolioConfig | None) -> dict[str, float] | None:
 
 
 def installed_allocator(name: str) -> Allocator | None:
-    """Return the allocator that an installed package registers under a name, None for our own."""
+    """Return the allocator that an installed package registers under a name, None for our own.
+
+    Raises:
+        AllocationError: it cannot be loaded.
+    """
     if name in ALLOCATORS:
         return None
-    for entry in importlib.metadata.entry_points(group=ALLOCATOR_GROUP, name=name):
-        return cast("Allocator", entry.load())
+    try:
+        for entry in importlib.metadata.entry_points(group=ALLOCATOR_GROUP, name=name):
+            return cast("Allocator", entry.load())
+    except (Exception, SystemExit) as error:
+        raise AllocationError(
+            f'the allocator "{name}" cannot be loaded',
+            where="optimizer.allocator",
+            found=f"{type(error).__name__}: {error}",
+            kept="the weights in force stay",
+            mend="mend the package that registers it, or choose another allocator",
+        ) from error
     return None
 
 
@@ -162,6 +165,11 @@ class Optimizer:
         self._cycle = ""
         self._seen = 0
         """The number of the last change that an optimization dealt with."""
+        self._written = ""
+        """The hash of the portfolio_config.json that was written last, until it is seen."""
+        self._failures = 0
+        self._unfinished: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Optimize when asked to, until cancelled."""
@@ -170,44 +178,74 @@ class Optimizer:
             names = await self.mailbox.settle(options.quiet_ms / 1000, options.max_wait_ms / 1000)
             await self.look(names)
 
+    def notice(self, source: Source) -> None:
+        """Be woken by a file that changed, unless it is as this task has just written it."""
+        if source == PORTFOLIO:
+            own, self._written = self._written == self._intake.hash_of(source), ""
+            if not own:
+                self.mailbox.put(PORTFOLIO_FILE)
+        elif source.kind is Kind.STATS:
+            self.mailbox.put(source.strategy)
+
     async def look(self, names: set[str]) -> None:
         """Optimize if the inputs are not those of the last optimization, and write the file.
 
-        A failure leaves the file in force as it is, and says why.
+        A failure leaves the file in force as it is, and says why; what may be over by itself is tried again.
         """
         intake = self._intake
         if not intake.histories:
             return
-        changed = [PORTFOLIO, *(Source(Kind.STATS, name) for name in names)]
+        changed = [PORTFOLIO if name == PORTFOLIO_FILE else Source(Kind.STATS, name) for name in names]
         self._cycle, newest = intake.cycles.since(self._seen, changed), intake.cycles.number
         try:
             if await self._optimize(dict(intake.histories), names):
-                self._seen = newest
-                intake.problems.pop("optimizer", None)
+                self._seen, self._failures = newest, 0
+                self._unfinished.clear()
+                intake.problems.set(Owner.OPTIMIZER, Part.OPTIMIZER, None)
         except FileRejected as error:
-            self._refuse(error, f"{error.what}: it is not overwritten", error.found, error.mend)
-        except (AllocationError, JournalFailed) as error:
-            self._refuse(error, error.what, error.found, error.mend)
-        except LockHeld as error:
-            if "optimizer" not in intake.problems:
-                self._refuse(error, error.what, error.found, error.mend)
-            self.mailbox.put(*names)
+            self._refuse(f"{error.what}: it is not overwritten", error.found, error.mend, error.where)
+            if isinstance(error, Unsettled):
+                self._try_again_later(names)
+        except (AllocationError, JournalFailed, LockHeld) as error:
+            self._refuse(error.what, error.found, error.mend, error.where)
+            if isinstance(error, LockHeld):
+                self.mailbox.put(*names)  # it has been waited for
+            elif isinstance(error, JournalFailed):
+                self._try_again_later(names)
         except OSError as error:
-            self._refuse(error, "portfolio_config.json cannot be written", str(error), "mend config/")
+            self._refuse("portfolio_config.json cannot be written", error.strerror or str(error), "mend config/")
+            self._try_again_later(names)
+        except Exception as error:
+            log.exception("weights.failed", cycle=self._cycle)
+            mend = "report it with what the log says; other inputs may do"
+            self._refuse("the optimization failed", f"{type(error).__name__}: {error}", mend)
+
+    def _try_again_later(self, names: set[str]) -> None:
+        """Put the names into the mailbox again after a while; every look before that is a try, too."""
+        self._unfinished |= names
+        if self._timer is not None:
+            self._timer.cancel()
+        pause = min(LONGEST_PAUSE, 2.0**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        self._timer = asyncio.get_running_loop().call_later(pause, self.mailbox.put, *self._unfinished)
 
     async def _optimize(self, histories: Mapping[str, History], names: set[str]) -> bool:
         """Return whether the file holds what follows from the inputs; where not, the names are in the mailbox again."""
-        intake = self._intake
-        in_force = rules_in_force(self.settings.optimizer, intake.portfolio, Overrides())
-        if await asyncio.to_thread(inputs_hash, histories, in_force) == await self._last_inputs():
-            return True
-        current, portfolio = self._current()  # a command may have written it a moment ago
+        misfit = None
+        try:
+            current, portfolio = self._current()  # a command may have written it a moment ago
+        except FileRejected as error:
+            current, portfolio, misfit = b"", self._intake.portfolio, error
         rules = rules_in_force(self.settings.optimizer, portfolio, Overrides())
-        done = await asyncio.to_thread(optimize, histories, rules, current, portfolio, opening_keys(self.settings))
-        if done.inputs_hash == await self._last_inputs():
+        digest = await asyncio.to_thread(inputs_hash, histories, rules)
+        if digest == await self._last_inputs():
             return True
+        if misfit is not None:
+            raise misfit
+        opening = opening_keys(self.settings)
+        done = await asyncio.to_thread(optimize, histories, rules, current, portfolio, opening, digest=digest)
         with contextlib.ExitStack() as alone:
-            await asyncio.to_thread(alone.enter_context, intake.workspace.sole_optimizer(PATIENCE_SECONDS))
+            await asyncio.to_thread(alone.enter_context, self._intake.workspace.sole_optimizer(PATIENCE_SECONDS))
             if self._current()[0] != current:
                 self.mailbox.put(*names)  # a hand edit or a command came in between: once more, on top of it
                 return False
@@ -229,6 +267,11 @@ class Optimizer:
         else:
             propose = self.settings.optimizer.apply == "propose"
             path = workspace.proposal_file if propose else workspace.portfolio_file
+            digest = hashlib.sha256(done.content).hexdigest()
+            self._intake.cycles.wrote(digest, self._cycle)
+            if not propose:
+                self._written = digest  # before the write: it is seen at once
+            await asyncio.to_thread(write_atomically, path, done.content)
             log.info(
                 "weights.optimized",
                 leverage=allocation.leverage,
@@ -238,8 +281,6 @@ class Optimizer:
                 weights=", ".join(f"{name} {weight:g}" for name, weight in allocation.weights.items()),
                 cycle=self._cycle,
             )
-            self._intake.cycles.wrote(hashlib.sha256(done.content).hexdigest(), self._cycle)
-            await asyncio.to_thread(write_atomically, path, done.content)
             log.info("config.written", file=workspace.shown(path), cycle=self._cycle)
         await self._journal.put_meta(OPTIMIZED, done.inputs_hash)
 
@@ -263,12 +304,13 @@ class Optimizer:
             return known
         return None if self._intake.portfolio is None else self._intake.portfolio.inputs_hash
 
-    def _refuse(self, error: Exception, what: str, found: str, mend: str) -> None:
+    def _refuse(self, what: str, found: str, mend: str, where: str = "") -> None:
+        self._written = ""  # whatever is in the file next asks for another look
         kept = "the weights in force stay"
-        self._intake.problems["optimizer"] = Problem(what, where="optimizer", found=found, kept=kept, mend=mend)
-        where = error.where if isinstance(error, PortfoliodError) else ""
-        fields = {"where": where, "found": found, "kept": kept, "mend": mend, "cycle": self._cycle}
-        log.error("weights.refused", reason=what, **fields)
+        problem = Problem(what, where="optimizer", found=found, kept=kept, mend=mend)
+        if self._intake.problems.set(Owner.OPTIMIZER, Part.OPTIMIZER, problem):
+            fields = {"where": where, "found": found, "kept": kept, "mend": mend, "cycle": self._cycle}
+            log.error("weights.refused", reason=what, **fields)
 
 
 def opening_keys(settings: Settings) -> dict[str, object]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import structlog
 
 from portfoliod.errors import SettingsError
-from portfoliod.model import History
+from portfoliod.intake import Intake
 from portfoliod.reconciler import EngineSnapshot
 from portfoliod.settings import Settings
 from portfoliod.status import Status
@@ -32,11 +32,11 @@ class Outlets:
         self._metrics = metrics
         self._notifications = notifications
 
-    async def show(self, status: Status, engine: EngineSnapshot, histories: Mapping[str, History], lag: float) -> None:
+    async def show(self, status: Status, engine: EngineSnapshot, intake: Intake, lag: float) -> None:
         """Pass on how the daemon is, and how many seconds late the loop was; a mistake in that ends nothing else."""
-        if self._notifications is not None:
+        if self._notifications is not None and intake.journal is not None:
             try:
-                self._notifications.note(status)
+                await self._notifications.note(status, intake.journal)
             except Exception:
                 self._notifications = None
                 log.exception("notify.failed", kept="trading and messages, without the daily one until a restart")
@@ -44,7 +44,7 @@ class Outlets:
             from portfoliod.metrics import figures
 
             try:
-                await asyncio.to_thread(self._metrics.show, figures(status, engine, histories), lag)
+                await asyncio.to_thread(self._metrics.show, figures(status, engine, intake.histories), lag)
             except Exception:
                 self._metrics = None
                 log.exception("metrics.failed", kept="trading; figures stay as they are until a restart")
@@ -90,7 +90,7 @@ def _metrics(settings: Settings) -> Metrics | None:
         from portfoliod.metrics import Metrics
     try:
         return Metrics(address)
-    except (OSError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:  # a host may be no name at all
         mend = "free the address, or write another one, then restart"
         log.error("metrics.failed", where="[metrics] listen", found=f"{address}: {error}", kept="trading", mend=mend)
         return None

@@ -169,7 +169,7 @@ class Service:
                 timeless, written = fresh, time.monotonic()
             supervision.tell(status)
             say_what_was_lost()
-            await outlets.show(status, engine, reconciler.desk.intake.histories, lag)
+            await outlets.show(status, engine, reconciler.desk.intake, lag)
             due = time.monotonic() + STATUS_SECONDS
             await asyncio.sleep(STATUS_SECONDS)
             lag = time.monotonic() - due
@@ -267,7 +267,6 @@ def _adopt(settings: Settings, reconciler: Reconciler, optimizer: Optimizer, wat
 
 def _route(source: Source, reconciler: Reconciler, optimizer: Optimizer) -> None:
     """Put a change into the mailboxes of those whom it concerns."""
-    if source.kind is not Kind.STATE:
-        optimizer.mailbox.put(source.strategy or "portfolio_config.json")
+    optimizer.notice(source)
     if source.kind is not Kind.STATS:
         reconciler.mailbox.put(DECIDE)

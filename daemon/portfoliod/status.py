@@ -175,11 +175,7 @@ def _strategies(intake: Intake) -> dict[str, StrategyStatus]:
     for name in sorted(intake.strategies()):
         state, history = intake.states.get(name), intake.histories.get(name)
         weight = weights.get(name)
-        problems = [
-            problem.what
-            for where, problem in intake.problems.items()
-            if where.startswith(f"strategies/{name}/") or where == f"strategies/{name}"
-        ]
+        problems = [problem.what for problem in intake.problems.of(name)]
         strategies[name] = StrategyStatus(
             weight=None if weight is None else float(weight),
             positions={} if state is None else {symbol: float(value) for symbol, value in state.positions.items()},

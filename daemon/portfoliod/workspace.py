@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import re
-import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from portfoliod.errors import FileRejected, LockHeld
+from portfoliod.safe_read import read_regular
 
 STRATEGY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LARGEST_FILE = 64 * 1024 * 1024
@@ -27,6 +27,10 @@ class Signature(NamedTuple):
     inode: int
     size: int
     modified_ns: int
+
+
+UNREADABLE = Signature(0, 0, 0)
+"""Of what may be there, but cannot be looked up."""
 
 
 class Unsettled(FileRejected):
@@ -54,9 +58,11 @@ class Workspace:
         """Touched by a command that changed the journal, so that a running daemon looks at it."""
 
     def create(self) -> None:
-        """Make the folders that are missing."""
-        for folder in (self.strategies, self.config, self.var):
+        """Make the folders that are missing. What stands in the place of strategies/ is the watcher's to tell of."""
+        for folder in (self.config, self.var):
             folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self.strategies.mkdir()
 
     @contextlib.contextmanager
     def sole_optimizer(self, patience: float) -> Iterator[None]:
@@ -134,12 +140,20 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
 
 
 def signature(path: Path) -> Signature | None:
-    """Return a file's signature, or None where it does not exist or cannot be looked up."""
+    """Return a file's signature, None where it does not exist, and UNREADABLE where that cannot be told."""
     try:
         found = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return UNREADABLE
     return Signature(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def is_folder_of(path: Path, inode: int | None) -> bool:
+    """Return whether a folder has an inode, or may have: where one of the two could not be looked up."""
+    found = signature(path)
+    return inode is not None and found is not None and (found.inode == inode or 0 in {found.inode, inode})
 
 
 def read_settled(path: Path, shown: str) -> tuple[bytes, float]:
@@ -150,65 +164,13 @@ def read_settled(path: Path, shown: str) -> tuple[bytes, float]:
         Unsettled: where it changed during the read.
         FileRejected: where it is too large, not a regular file or not readable.
     """
-    try:
-        _require_regular(path.stat(), shown)  # before it is opened: to open a device may do something
-        # It may have become a FIFO meanwhile, which must not hang the daemon, or a terminal, which must not own it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(shown) from error
-    except OSError as error:
-        raise _unreadable(error, shown) from error
-    try:
-        before = os.fstat(descriptor)
-        _require_regular(before, shown)
-        if before.st_size > LARGEST_FILE:
-            raise FileRejected(
-                "the file is too large",
-                where=shown,
-                found=f"{before.st_size} bytes",
-                mend=f"publish at most {LARGEST_FILE} bytes (64 MiB)",
-            )
-        try:
-            # A file of /proc says that it is empty and may go on for ever.
-            content = _read_at_most(descriptor, before.st_size + 1)
-        except OSError as error:
-            raise _unreadable(error, shown) from error
-        after = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
+    content, before, after = read_regular(path, shown, LARGEST_FILE)
     same = (before.st_ino, before.st_size, before.st_mtime_ns) == (after.st_ino, after.st_size, after.st_mtime_ns)
     if not same or len(content) != after.st_size:
         raise Unsettled(
             "the file changes while it is read", where=shown, mend="write it atomically: a temporary file, then rename"
         )
     return content, after.st_mtime
-
-
-def _require_regular(found: os.stat_result, shown: str) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise FileRejected(
-            "not a regular file",
-            where=shown,
-            found=stat.filemode(found.st_mode),
-            mend="put a regular file in its place",
-        )
-
-
-def _read_at_most(descriptor: int, most: int) -> bytes:
-    parts = []
-    while most > 0 and (part := os.read(descriptor, min(most, 1 << 22))):
-        parts.append(part)
-        most -= len(part)
-    return b"".join(parts)
-
-
-def _unreadable(error: OSError, shown: str) -> FileRejected:
-    return FileRejected(
-        "the file cannot be read",
-        where=shown,
-        found=error.strerror or str(error),
-        mend="make it readable for the user that runs portfoliod",
-    )
 
 
 def create_atomically(path: Path, content: bytes) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from portfoliod import __version__
-from tests.harness.daemon import Daemon, run_command
+from tests.harness.daemon import PATIENCE, Daemon, program, run_command
 from tests.harness.workspace import Files
 from tests.tasks.evidence import BTC, QUICK, flat_market, market, until
 
@@ -132,3 +138,40 @@ def test_status_does_not_keep_a_daemon_from_starting(files: Files) -> None:
             while not daemon.named("daemon.started"):
                 assert run_command(files.root, "status", "--json").returncode in {0, 3}
             assert daemon.terminate() == 0
+
+
+def test_watched_in_a_workspace_where_nothing_ever_ran_it_waits_for_a_daemon(files: Files) -> None:
+    """On a terminal; neither the missing var/ nor its appearance ends it."""
+    files.root.joinpath("config").mkdir(exist_ok=True)
+    terminal, side = pty.openpty()
+    command = [*program(files.root), "status", "--watch"]
+    process = subprocess.Popen(command, stdin=side, stdout=side, stderr=side, start_new_session=True)
+    os.close(side)
+    try:
+        _until_shown(terminal, b"down")
+        assert not (files.root / "var").exists()
+        with Daemon(files.root):
+            _until_shown(terminal, b"running, paper")
+        process.send_signal(signal.SIGINT)
+        _until_shown(terminal, None)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+
+
+def _until_shown(terminal: int, text: bytes | None) -> None:
+    """Read what is shown until a text is, or with None until the end."""
+    shown, deadline = b"", time.monotonic() + PATIENCE
+    while text is None or text not in shown:
+        ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, shown
+        try:
+            more = os.read(terminal, 65536)
+        except OSError:  # the other side is closed
+            more = b""
+        if not more:
+            assert text is None, shown
+            return
+        shown += more

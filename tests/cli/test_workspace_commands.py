@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from decimal import Decimal
 
 import pytest
 
 from tests.harness.daemon import run_command
 from tests.harness.workspace import Files, noisy_returns
+from tests.tasks.evidence import BTC, flat_market, positions
 
 FINDINGS = {"version", "fine", "problems", "exit_code"}
 
@@ -146,3 +148,36 @@ def test_the_demo_trades_and_exits_with_0(files: Files) -> None:
     assert "order.filled" in ended.stderr + ended.stdout
     assert "orders" in ended.stdout
     assert list(files.root.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["check", "status"])
+def test_an_example_that_a_problem_gives_can_be_copied_from_a_narrow_terminal(files: Files, command: str) -> None:
+    files.state("one", 1.0)
+    (files.root / "config").mkdir(exist_ok=True)
+    (files.root / "config/portfolio_config.json").write_text('{"weights": 1}')
+    shown = run_command(files.root, command, environment={"COLUMNS": "80"}).stdout
+    (mend,) = (row for row in shown.splitlines() if row.startswith("  mend   write, for example, "))
+    assert json.loads(mend[mend.index("{") : mend.rindex("}") + 1])["weights"] == {"NAME": 1.0}
+    assert len(mend) > 80
+
+
+@pytest.mark.slow
+def test_commands_beside_folders_that_cannot_be_read_say_so_and_use_the_last_good_content(files: Files) -> None:
+    files.settings(flat_market(files))
+    files.portfolio({"one": 0.5})
+    files.state("one", 1.0)
+    assert run_command(files.root, "run", "--once").returncode == 0
+    strategies = files.root / "strategies"
+    strategies.rename(files.root / "away")
+    strategies.touch()
+    files.portfolio({"one": 0.25})
+    checked = json.loads(run_command(files.root, "check", "--json").stdout)
+    assert [(problem["where"], problem["found"]) for problem in checked["problems"]] == [
+        ("strategies", "Not a directory")
+    ]
+    assert run_command(files.root, "run", "--once").returncode == 0
+    assert positions(files.root) == {BTC: Decimal("0.050")}
+    shown = json.loads(run_command(files.root, "status", "--json").stdout)
+    assert shown["strategies"]["one"]["positions"] == {"BTCUSDT": 1.0}
+    assert [problem["where"] for problem in shown["problems"]] == ["strategies"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.file_world import COIN, COINS, OTHER, FileWorld, market
+from tests.faults.file_world import COIN, COINS, OTHER, FileWorld, market, until
 from tests.harness.workspace import Files
 
 
@@ -181,3 +181,51 @@ def test_a_name_that_is_no_text_blinds_nobody(world: FileWorld) -> None:
     world.daemon.wait_for("strategy.rejected", since=since)
     world.files.state("one", 2.0)
     world.daemon.wait_for("order.filled", since=since, symbol=market(COIN))
+
+
+def test_a_strategy_with_two_problems_shows_both_until_each_is_over(world: FileWorld) -> None:
+    """Its folder is gone and its market is unknown: neither hides the other, whoever looks last."""
+    gone = "the folder disappeared"
+
+    def shown() -> set[str]:
+        return {problem["what"] for problem in world.problems("")}
+
+    world.weights["typo"] = 0.0
+    world.mend_portfolio()
+    world.files.state("typo", 1.0, "NOSUCHUSDT")
+    until(lambda: len(shown()) == 1, "an unknown market is not shown")
+    assert "market" in world.daemon.status()["strategies"]["typo"]["problem"]
+    (unknown,) = shown()
+    shutil.rmtree(world.folder("typo"))
+    world.daemon.wait_for("strategy.removed", strategy="typo")
+    until(lambda: shown() == {gone, unknown}, f"not both are shown: {shown()}")
+    world.trade_other()
+    world.wait_for_a_scan()
+    assert shown() == {gone, unknown}
+    assert gone in world.daemon.status()["strategies"]["typo"]["problem"]
+    assert unknown in world.daemon.status()["strategies"]["typo"]["problem"]
+    world.files.state("typo", 0.5, "NOSUCHUSDT")
+    until(lambda: shown() == {unknown}, "the folder that is back is still shown as gone")
+    world.files.state("typo", 0.0, "BTCUSDT")
+    world.wait_until_fine()
+
+
+@pytest.mark.slow
+def test_a_start_beside_folders_that_cannot_be_read_trades_by_the_last_good_content(world: FileWorld) -> None:
+    """As on a network disk that is not there: it is shown until it is over, and then the files are followed again."""
+    world.daemon.kill()
+    folder, away = world.root / "strategies", world.root / "away"
+    folder.rename(away)
+    folder.touch()
+    daemon = world.restart()
+    daemon.wait_for("watch.failed", level="error")
+    assert world.wait_until_shown("strategies")["found"] == "Not a directory"
+    world.weights["one"] = 0.25
+    world.mend_portfolio()
+    daemon.wait_for("order.filled", symbol=market(COIN), side="sell")
+    assert daemon.named("strategy.removed") == []
+    folder.unlink()
+    away.rename(folder)
+    world.wait_until_fine()
+    world.files.state("one", 2.0)
+    daemon.wait_for("order.filled", symbol=market(COIN), side="buy")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
+from portfoliod.journal import Noted, change
 from tests.harness.canaries import traces
 from tests.harness.daemon import PATIENCE, Daemon, run_command
 from tests.harness.hook import TOKEN, Hook
 from tests.harness.workspace import Files
-from tests.tasks.evidence import QUICK, flat_market, until
+from tests.tasks.evidence import QUICK, flat_market, journal, until
 from tests.tasks.figures import sample, samples
 
 pytestmark = pytest.mark.slow
@@ -87,6 +90,32 @@ def test_each_target_hears_from_its_own_level_on_and_of_the_end_of_what_it_heard
         assert "halt.tripped" in strict.told
         assert "order.filled" not in strict.told
         assert "cycle=" not in hook.told
+
+
+def test_a_restart_over_the_hour_of_the_daily_summary_loses_neither_it_nor_the_fills_of_the_day(
+    files: Files, hook: Hook
+) -> None:
+    """It is told at the next start, once, with what the journal knows of the day."""
+    hour = datetime.fromtimestamp(time.time() - 3600, UTC)
+    notifying(files, hook.url, others=f'daily = "{hour:%H:%M}"')
+    with Daemon(files.root) as daemon:
+        files.state("trend", 1.0)
+        daemon.wait_for("order.filled")
+        until(lambda: journal(files.root, "SELECT value FROM meta WHERE key = 'summed_up'"))
+        assert daemon.terminate() == 0
+        assert daemon.named("portfolio.summed_up") == []
+    yesterday = time.time() - 86_400
+    change(files.root / "var/journal.db", lambda store: store.store(Noted("summed_up", str(yesterday))))
+    with Daemon(files.root) as daemon:
+        assert daemon.wait_for("portfolio.summed_up")["fills"] == 1
+        until(lambda: hook.told, lambda told: "portfolio.summed_up" in told)
+        until(lambda: float(journal(files.root, "SELECT value FROM meta WHERE key = 'summed_up'")[0][0]) > yesterday)
+        daemon.kill()
+    with Daemon(files.root) as daemon:
+        files.state("trend", -1.0)
+        daemon.wait_for("order.filled")
+        assert daemon.terminate() == 0
+        assert daemon.named("portfolio.summed_up") == []
 
 
 BROKEN = """

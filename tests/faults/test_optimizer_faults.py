@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.daemon import Daemon
+from tests.harness.daemon import Daemon, run_command
 from tests.harness.workspace import Files, noisy_returns, replace
 from tests.tasks.evidence import config, flat_market, positions, until, until_positions
 
@@ -155,3 +155,55 @@ def test_fault_32_weights_that_cannot_be_written_leave_the_old_file_whole(
         assert set(os.listdir(path.parent)) == {"portfoliod.toml", path.name}
         files.state("one", 2.0)
         until_positions(files.root, BTC="0.200")
+
+
+@pytest.mark.parametrize("body", ["import no_such_library", "raise SystemExit(3)"], ids=["import", "exit"])
+def test_fault_32_an_allocator_that_cannot_be_loaded_is_a_refused_optimization(
+    files: Files, body: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The daemon goes on trading by the weights in force, and `check` says it before the daemon is started."""
+    files.settings(f'[optimizer]\nallocator = "broken"\n\n{flat_market(files)}')
+    path = files.portfolio({"one": 0.5})
+    before = path.read_bytes()
+    files.stats("one", noisy_returns(1, drift=0.003))
+    files.state("one", 1.0)
+    environment = plug_in(tmp_path_factory.mktemp("package"), "return None")
+    replace(Path(environment["PYTHONPATH"]) / "broken_allocator.py", f"{body}\n")
+    checked = run_command(files.root, "check", environment=environment)
+    assert checked.returncode == 1
+    assert 'the allocator "broken" cannot be loaded' in checked.stdout
+    with Daemon(files.root, environment=environment) as daemon:
+        refused = daemon.wait_for("weights.refused")
+        assert "cannot be loaded" in refused["reason"]
+        until_positions(files.root, BTC="0.100")
+        files.state("one", 2.0)
+        until_positions(files.root, BTC="0.200")
+        assert path.read_bytes() == before
+        assert daemon.terminate() == 0
+    assert run_command(files.root, "run", "--once", environment=environment).returncode == 0
+
+
+FULL_FOR_A_WHILE = FULL.replace('if "portfolio_config"', 'if os.path.exists(os.environ["FULL"]) and "portfolio_config"')
+
+
+def test_fault_32_weights_that_could_not_be_written_are_written_once_they_can_be(
+    files: Files, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No file changes meanwhile: the disk alone decides. It is said once, and weights.optimized only of what is so."""
+    files.settings(flat_market(files))
+    files.portfolio({"one": 0.5})
+    site = tmp_path_factory.mktemp("site")
+    replace(site / "sitecustomize.py", FULL_FOR_A_WHILE)
+    full = site / "full"
+    full.touch()
+    environment = {"PYTHONPATH": str(site), "FULL": str(full)}
+    with Daemon(files.root, environment=environment) as daemon:
+        files.stats("one", noisy_returns(1, drift=0.003))
+        daemon.wait_for("weights.refused")
+        until(lambda: [row for row in daemon.status()["problems"] if row["where"] == "optimizer"])
+        assert daemon.named("weights.optimized") == []
+        full.unlink()
+        daemon.wait_for("config.written")
+        until(lambda: config(files.root)["weights"] == {"one": 1.0})
+        until(lambda: daemon.status()["problems"] == [])
+        assert len(daemon.named("weights.optimized")) == len(daemon.named("weights.refused")) == 1

@@ -1,14 +1,17 @@
-"""What the log does with tracebacks: they are there, and no key is."""
+"""What the log makes of an event: tracebacks are there and no key is, and whatever is in it is one line."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 import structlog
 
 from portfoliod.credentials import Credentials
 from portfoliod.logs import LogFormat, conceal, redaction, start_log
+from portfoliod.model import Side
 
 SECRET = "vKq83nXtZpL0wQmY2rBd"
 
@@ -36,6 +39,27 @@ def test_a_traceback_is_logged_without_keys(log_format: LogFormat, capsys: pytes
     assert "the request was signed with ***" in said.err
     for start in range(len(SECRET) - 9):
         assert SECRET[start : start + 10] not in said.err
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("caf\u00e9", "caf\u00e9"),
+        ("caf\udce9", "caf\udce9"),
+        (2**70, 2**70),
+        (Decimal("0.10"), "Decimal('0.10')"),
+        (Side.BUY, "buy"),
+        (("a", "b"), ["a", "b"]),
+        (float("nan"), None),
+        ({1: 2}, {"1": 2}),
+    ],
+)
+def test_whatever_is_logged_is_a_line_of_json(capsys: pytest.CaptureFixture[str], value: object, told: object) -> None:
+    """Also a file's name that is no text, and a number that is larger than a library likes."""
+    start_log("json", verbose=False)
+    structlog.get_logger().info("test.said", value=value)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["value"] == told
 
 
 def _request(key: str) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
 import threading
 import time
+from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
 
+from portfoliod.journal import Journal
 from portfoliod.logs import redaction, start_log
+from portfoliod.model import Fill, Key, Side
 from portfoliod.notifications import Notifications
 from portfoliod.notifications.messages import MOST_LINES, message, rank
 from portfoliod.notifications.notifications import _last
@@ -134,7 +139,7 @@ def test_a_message_is_as_long_as_a_person_reads() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # one of apprise's plug-ins imports it
-def test_once_a_day_everybody_hears_how_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_once_a_day_everybody_hears_how_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, whatever the level, when the clock shows the time: with what the accounts are worth and what was filled."""
     now = [86_400 * 20_000 + 3600 * 7 - 5.0]
     monkeypatch.setattr(
@@ -147,16 +152,26 @@ def test_once_a_day_everybody_hears_how_it_is(monkeypatch: pytest.MonkeyPatch) -
         start_log("json", verbose=False)
         notifications = Notifications(NotifySettings(urls=urls, every_seconds=1, daily="07:00"))
         try:
-            structlog.get_logger().info("order.filled", venue="paper")
-            for seconds in (0, 10, 10, 3600):
-                now[0] += seconds
-                notifications.note(STATUS)
+            asyncio.run(_live_on(notifications, tmp_path, now))
         finally:
             notifications.close()
             redaction._redactions.clear()
             structlog.reset_defaults()
     facts = "status='running, paper; no markets yet' equity='paper 10012.50' fills=1 weights='trend 0.6'"
     assert hook.told == f"portfolio.summed_up {facts}"
+
+
+async def _live_on(notifications: Notifications, folder: Path, now: list[float]) -> None:
+    """Let time pass: one fill is older than the first day, one is of it."""
+    key, one = Key("paper", "BTC/USDT:USDT"), Decimal(1)
+    async with Journal(folder / "journal.db") as journal:
+        await notifications.note(STATUS, journal)
+        await journal.record_fills(
+            [Fill(key, str(at), "", Side.BUY, one, one, Decimal(0), "USDT", at) for at in (1.0, now[0] + 1)]
+        )
+        for seconds in (0, 10, 10, 3600):
+            now[0] += seconds
+            await notifications.note(STATUS, journal)
 
 
 @pytest.mark.parametrize(("now", "expected"), [(86_400 + 3600 * 8, 86_400 + 3600 * 7), (86_400 + 60, 3600 * 7)])

@@ -310,3 +310,10 @@ def test_a_drivers_table_names_missing_unknown_and_wrong_keys_with_the_venues_na
 def test_every_table_of_the_settings_has_a_default_for_every_key() -> None:
     tables = (table for table in DEFAULTS.values() if isinstance(table, dict))
     assert len(list(itertools.chain.from_iterable(tables))) == 21 + 7 + 7 + 1 + 4 + 1
+
+
+def test_a_key_that_is_like_no_other_is_told_the_known_ones(tmp_path: Path) -> None:
+    error = refused(tmp_path, line("zzz", "risk", "1"))
+    assert "risk.zzz: unknown key (known: " in error.found
+    assert "max_position" in error.found
+    assert "nearest" not in error.found

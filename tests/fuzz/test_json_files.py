@@ -60,10 +60,10 @@ def read(intake: Intake, source: Source, raw: bytes) -> Loaded | None:
     path.write_bytes(raw)
     try:
         loaded = intake.load(source)
+        intake.accept(loaded)
     except FileRejected as error:
-        assert_told(intake.reject(source, error), intake.workspace.shown(path))
+        assert_told(intake.reject(source, error)[0], intake.workspace.shown(path))
         return None
-    intake.accept(loaded)
     return loaded
 
 
@@ -148,10 +148,8 @@ def test_fault_38_a_good_file_is_accepted(intake: Intake, kind: str) -> None:
     """The documents that the fuzzer damages are good ones."""
     see, _, documents = READERS[kind]
     for raw in documents:
-        before = len(intake.problems)
         see(intake, raw)
-        assert len(intake.problems) <= before
-        assert not intake.problems
+        assert not intake.problems.values()
 
 
 @each_file

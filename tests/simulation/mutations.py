@@ -74,7 +74,7 @@ def _lagging_positions_are_traded_on() -> None:
 def _missing_is_flat() -> None:
     missing = Intake.missing
 
-    def flat(intake: Intake, source: Source) -> Problem:
+    def flat(intake: Intake, source: Source) -> tuple[Problem, bool]:
         intake.states.pop(source.strategy, None)
         return missing(intake, source)
 

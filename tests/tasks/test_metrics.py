@@ -140,7 +140,15 @@ def test_an_address_that_is_taken_is_said_and_keeps_nothing_from_trading(files: 
             assert daemon.terminate() == 0
 
 
-@pytest.mark.parametrize("listen", ["9105", "localhost", "http://127.0.0.1:9105"])
+def test_a_host_that_cannot_be_a_name_is_said_and_keeps_nothing_from_being_traded(files: Files) -> None:
+    files.settings('[metrics]\nlisten = "nobody..here:9105"\n' + QUICK + flat_market(files))
+    with Daemon(files.root) as daemon:
+        assert "nobody..here" in daemon.wait_for("metrics.failed")["found"]
+        daemon.wait_for("daemon.ready")
+        assert daemon.terminate() == 0
+
+
+@pytest.mark.parametrize("listen", ["9105", "localhost", "http://127.0.0.1:9105", "127.0.0.1:99999", "[::1]:65536"])
 def test_what_is_no_address_is_refused(files: Files, listen: str) -> None:
     files.settings(f'[metrics]\nlisten = "{listen}"\n')
     ended = run_command(files.root, "run")

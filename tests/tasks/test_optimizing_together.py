@@ -11,11 +11,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from portfoliod.commands.optimize import optimize_now
-from portfoliod.intake import Intake
+from portfoliod.intake import PORTFOLIO, Intake
 from portfoliod.journal import Journal
 from portfoliod.optimizer import Optimizer, Overrides
 from portfoliod.settings import Settings, load_settings
 from portfoliod.workspace import Workspace
+from tests.harness.daemon import PATIENCE
 from tests.harness.workspace import Files, noisy_returns
 from tests.tasks.evidence import config
 
@@ -108,11 +109,84 @@ def test_a_command_that_hangs_is_told_once_and_outwaited(files: Files, monkeypat
                 await scene.optimizer.look({"two"})
                 assert scene.optimizer.mailbox.drain() == {"two"}
         assert scene.workspace.portfolio_file.read_bytes() == written
-        assert scene.intake.problems["optimizer"].what == "another process optimizes"
+        (problem,) = scene.intake.problems.values()
+        assert problem.what == "another process optimizes"
         assert [event["event"] for event in logs] == ["weights.refused"]
         scene.command()
         scene.intake.read_all()
         await scene.optimizer.look({"two"})
-        assert "optimizer" not in scene.intake.problems
+        assert not scene.intake.problems.values()
 
     play(files, scenario)
+
+
+def test_its_own_write_does_not_wake_the_daemon_and_a_hand_edit_does(files: Files) -> None:
+    """Also one in the same moment, and one that puts back what the daemon had written."""
+
+    async def scenario() -> None:
+        async with begun(files) as scene:
+            path, mailbox = scene.workspace.portfolio_file, scene.optimizer.mailbox
+            own = path.read_bytes()
+            scene.optimizer.notice(PORTFOLIO)
+            assert mailbox.drain() == set()
+            for content in (own.replace(b"30.0", b"20.0"), own):
+                path.write_bytes(content)
+                assert scene.intake.accept(scene.intake.load(PORTFOLIO))
+                scene.optimizer.notice(PORTFOLIO)
+                assert mailbox.drain() == {"portfolio_config.json"}
+            files.stats("two", noisy_returns(2, drift=0.003))
+            scene.intake.read_all()
+            await scene.optimizer.look({"two"})
+            path.write_bytes(path.read_bytes().replace(b"30.0", b"20.0"))
+            assert scene.intake.accept(scene.intake.load(PORTFOLIO))
+            scene.optimizer.notice(PORTFOLIO)
+            assert mailbox.drain() == {"portfolio_config.json"}
+
+    asyncio.run(scenario())
+
+
+def test_stats_that_came_while_the_portfolio_file_was_being_written_are_not_forgotten(files: Files) -> None:
+    """The editor saves what was there before, so no change of the file asks for another look."""
+
+    async def scenario() -> None:
+        async with begun(files) as scene:
+            path = scene.workspace.portfolio_file
+            whole = path.read_bytes()
+            files.stats("two", noisy_returns(2, drift=0.003))
+            scene.intake.read_all()
+            path.write_bytes(whole[:20])
+            await scene.optimizer.look({"two"})
+            assert [problem.where for problem in scene.intake.problems.values()] == ["optimizer"]
+            path.write_bytes(whole)
+            async with asyncio.timeout(PATIENCE):
+                await scene.optimizer.look(await scene.optimizer.mailbox.take())
+            assert set(config(files.root)["weights"]) == {"one", "two"}
+            assert scene.intake.problems.values() == []
+
+    asyncio.run(scenario())
+
+
+def test_a_mistake_in_an_optimization_ends_nothing_else(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said with what was raised, the weights in force stay, and other inputs are tried."""
+
+    def mistaken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("in the formulas")
+
+    async def scenario() -> None:
+        async with begun(files) as scene:
+            before = scene.workspace.portfolio_file.read_bytes()
+            files.stats("two", noisy_returns(2, drift=0.003))
+            scene.intake.read_all()
+            with monkeypatch.context() as patched, capture_logs() as logs:
+                patched.setattr("portfoliod.optimizer.allocate", mistaken)
+                await scene.optimizer.look({"two"})
+            assert [line["event"] for line in logs] == ["weights.failed", "weights.refused"]
+            assert [problem.found for problem in scene.intake.problems.values()] == [
+                "ZeroDivisionError: in the formulas"
+            ]
+            assert scene.workspace.portfolio_file.read_bytes() == before
+            await scene.optimizer.look({"two"})
+            assert set(config(files.root)["weights"]) == {"one", "two"}
+            assert scene.intake.problems.values() == []
+
+    asyncio.run(scenario())

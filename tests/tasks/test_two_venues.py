@@ -77,7 +77,9 @@ def test_what_concerns_no_venue_is_said_once_for_all_of_them(files: Files) -> No
         trading.want(trend=1.0, other=1.0)
         await trading.reconciler.once()
         await trading.reconciler.once()
-        assert list(trading.desk.intake.problems) == ["strategies/lost"]
+        problems = trading.desk.intake.problems
+        assert problems.values() == problems.of("lost")
+        assert [problem.found for problem in problems.of("lost")] == ["NOSUCHUSDT"]
         assert [decision.number for decision in trading.journal.targets.values()] == [1, 2]
 
     with capture_logs() as logs:

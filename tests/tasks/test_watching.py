@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 import portfoliod.watcher.watcher
 from portfoliod.commands.switches import retire
@@ -47,3 +54,101 @@ def test_a_strategy_that_is_retired_while_a_scan_looks_around_stays_retired(
             assert [retirement.strategy for retirement in journal.retirements()] == ["trend"]
 
     asyncio.run(scenario())
+
+
+def test_a_scan_that_can_read_nothing_is_a_sign_of_life_all_the_same(files: Files) -> None:
+    """What is wrong is shown until it is over; no strategy is gone, and the portfolio's file is followed meanwhile."""
+    files.state("trend", 1.0)
+    files.portfolio({"trend": 0.5})
+    workspace = Workspace(files.root)
+    workspace.create()
+
+    async def scenario() -> None:
+        async with Journal(workspace.journal_file) as journal:
+            intake = Intake(workspace, journal, 10.0)
+            watcher = Watcher(intake, journal, changed=lambda _: None, switched=lambda: None, retire_removed=True)
+            await watcher.first_look()
+            before = watcher.scanned_at
+            with away(workspace.strategies), capture_logs() as logs:
+                files.portfolio({"trend": 0.25})
+                for _ in range(2):
+                    await watcher.first_look()
+                assert watcher.scanned_at > before
+                assert [problem.where for problem in intake.problems.values()] == ["strategies"]
+                assert str(intake.portfolio and intake.portfolio.weights["trend"]) == "0.25"
+            assert [line["event"] for line in logs if line["log_level"] == "error"] == ["watch.failed"]
+            await watcher.first_look()
+            assert intake.problems.values() == []
+            assert intake.states.keys() == {"trend"}
+            assert not intake.retired
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444], ids=["chmod 000", "chmod a-x"])
+def test_what_may_not_be_looked_at_is_not_gone(mode: int) -> None:
+    """Neither all strategies nor one: permissions that are lost close no position."""
+    with tempfile.TemporaryDirectory() as root, unprivileged(Path(root)):
+        files = Files(Path(root))
+        for name in ("one", "two", "retired"):
+            files.state(name, 1.0)
+        workspace = Workspace(files.root)
+        workspace.create()
+        retired = {"retired": (workspace.strategies / "retired").stat().st_ino}
+        before = survey(workspace, retired, ["one", "two"])
+        for folder in (workspace.strategies / "one", workspace.strategies):
+            folder.chmod(mode)
+            now = survey(workspace, retired, ["one", "two"], before)
+            folder.chmod(0o755)
+            assert now.strategies == {"one", "two"}
+            assert now.retired == {"retired"}
+
+
+def test_what_a_command_switched_while_the_journal_could_not_be_read_is_seen_afterwards(files: Files) -> None:
+    """Another process holds the journal for longer than is waited for: the next scan looks again."""
+    workspace = Workspace(files.root)
+    workspace.create()
+    looks = []
+
+    async def scenario() -> None:
+        async with Journal(workspace.journal_file) as journal:
+            intake = Intake(workspace, journal, 10.0)
+            watcher = Watcher(
+                intake, journal, changed=lambda _: None, switched=lambda: looks.append(1), retire_removed=False
+            )
+            await watcher.first_look()
+            workspace.wake_file.touch()
+            with contextlib.closing(sqlite3.connect(workspace.journal_file, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                before = len(looks)
+                with pytest.raises(ExceptionGroup):
+                    await watcher.first_look()
+                assert len(looks) == before
+            await watcher.first_look()
+            assert len(looks) == before + 1
+
+    asyncio.run(scenario())
+
+
+@contextlib.contextmanager
+def away(folder: Path) -> Iterator[None]:
+    """Put a file in the place of a folder meanwhile."""
+    elsewhere = folder.rename(folder.with_name("elsewhere"))
+    folder.touch()
+    yield
+    folder.unlink()
+    elsewhere.rename(folder)
+
+
+@contextlib.contextmanager
+def unprivileged(folder: Path) -> Iterator[None]:
+    """Be somebody whom permissions concern, and who owns the folder."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.chown(folder, 65534, 65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

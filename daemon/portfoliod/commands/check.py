@@ -14,7 +14,7 @@ import msgspec
 
 from portfoliod.commands.accounts import Account, rewritten
 from portfoliod.credentials import Credentials, find_credentials, places, read_file, variable_prefix
-from portfoliod.errors import PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
+from portfoliod.errors import AllocationError, PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import LATEST, schema_of
 from portfoliod.model import Problem
@@ -61,7 +61,8 @@ def check_workspace(
         return report.findings()
     try:
         check_outlets(settings)
-    except SettingsError as error:
+        _load_allocator(settings.optimizer.allocator)
+    except (SettingsError, AllocationError) as error:
         report.refused(error)
     try:
         if workspace.journal_file.exists():
@@ -133,6 +134,12 @@ def _look_at_permissions(report: _Report) -> None:
                 mend=f"chmod o-w {shlex.quote(str(path))}",
             )
             report.add(problem, exit_code=1)
+
+
+def _load_allocator(name: str) -> None:
+    from portfoliod.optimizer import installed_allocator  # numpy takes a while
+
+    installed_allocator(name)
 
 
 def _schema(workspace: Workspace) -> str:

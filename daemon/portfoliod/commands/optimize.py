@@ -9,7 +9,7 @@ import msgspec
 from portfoliod.allocation import inputs_hash
 from portfoliod.documents import parse_portfolio
 from portfoliod.errors import AllocationError, FileRejected
-from portfoliod.intake import Intake
+from portfoliod.intake import PORTFOLIO, Intake
 from portfoliod.journal import Noted, change
 from portfoliod.jsontext import replace_keys
 from portfoliod.optimizer import (
@@ -21,6 +21,7 @@ from portfoliod.optimizer import (
     optimize,
     rules_in_force,
 )
+from portfoliod.problems import Owner
 from portfoliod.settings import Settings
 from portfoliod.workspace import Workspace, write_atomically
 
@@ -92,8 +93,7 @@ def _optimize(
     workspace: Workspace, settings: Settings, asked: Overrides, *, dry_run: bool, apply: bool
 ) -> OptimizeResult:
     intake = Intake.at_rest(workspace, settings.risk.max_position)
-    shown = workspace.shown(workspace.portfolio_file)
-    problem = intake.problems.get(shown)
+    problem = intake.problems.get(Owner.INTAKE, PORTFOLIO)
     if problem is not None and workspace.portfolio_file.exists():
         raise FileRejected(
             problem.what, where=problem.where, found=problem.found, kept="nothing was written", mend=problem.mend
@@ -109,7 +109,9 @@ def _optimize(
         )
     rules = rules_in_force(settings.optimizer, intake.portfolio, asked)
     try:
-        done = optimize(intake.histories, rules, intake.portfolio_raw, intake.portfolio, opening_keys(settings))
+        digest = inputs_hash(intake.histories, rules)
+        opening = opening_keys(settings)
+        done = optimize(intake.histories, rules, intake.portfolio_raw, intake.portfolio, opening, digest=digest)
     except AllocationError as error:
         error.kept = "nothing was written: the weights in force stay"
         raise

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,19 +43,30 @@ def show(result: Result, *, as_json: bool, table: Callable[[Result], RenderableT
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
         sys.stdout.flush()
     else:
-        Console(highlight=False).print(table(result))
+        console, shown = Console(highlight=False), table(result)
+        for part in shown.renderables if isinstance(shown, Group) else [shown]:
+            console.print(part, soft_wrap=isinstance(part, Text))  # what is to be copied has no line breaks of ours
 
 
 def watch(path: Path, read: Callable[[], Status]) -> None:
     """Show the status again whenever its file changes, until interrupted."""
-    import watchfiles
     from rich.live import Live
 
     with Live(status(read()), auto_refresh=False, screen=True) as live:
-        for _ in watchfiles.watch(
-            path.parent, watch_filter=lambda _, name: name == str(path), rust_timeout=1000, yield_on_timeout=True
-        ):
+        for _ in _changes(path):
             live.update(status(read()), refresh=True)
+
+
+def _changes(path: Path) -> Iterator[object]:
+    """Yield when a file changed, and once a second, also as long as there is no folder for it."""
+    import watchfiles
+
+    while not path.parent.is_dir():
+        time.sleep(1)
+        yield None
+    yield from watchfiles.watch(
+        path.parent, watch_filter=lambda _, name: name == str(path), rust_timeout=1000, yield_on_timeout=True
+    )
 
 
 def optimization(result: OptimizeResult) -> RenderableType:

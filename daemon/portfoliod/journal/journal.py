@@ -154,6 +154,10 @@ class Journal:
         """Return the journaled fills of an order."""
         return await self._reader.ask(lambda store: store.fills_of(intent.key, intent.client_id))
 
+    async def fills_since(self, at: float) -> int:
+        """Return how many fills there were since a moment, in epoch seconds."""
+        return await self._reader.ask(lambda store: store.fills_since(at))
+
     async def record_fills(self, fills: Iterable[Fill]) -> list[Fill]:
         """Record fills of our own orders and return those that are new."""
         return _new(await self.write(*map(events.Filled, fills)))

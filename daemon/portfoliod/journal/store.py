@@ -179,6 +179,10 @@ class Store:
         """Return whether an order is one of ours."""
         return self.connection.execute("SELECT 1 FROM intents WHERE client_id = ?", (client_id,)).fetchone() is not None
 
+    def fills_since(self, at: float) -> int:
+        """Return how many fills there were since a moment, in epoch seconds."""
+        return int(self.connection.execute("SELECT COUNT(*) FROM fills WHERE at > ?", (at,)).fetchone()[0])
+
     def filled(self, key: Key, client_id: str) -> Decimal:
         """Return the sum of the fills of an order."""
         sql = f"SELECT quantity FROM fills {OF_KEY} AND client_id = :client_id"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal, TextIO, cast
 
+import orjson
 import structlog
 
 from portfoliod.logs import journald
@@ -63,7 +65,7 @@ def lost() -> int:
 
 def _renderers(log_format: LogFormat) -> list[structlog.typing.Processor]:
     if log_format == "json":
-        return [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.JSONRenderer()]
+        return [structlog.processors.TimeStamper(fmt="iso", utc=True), _json_line]
     if log_format == "journal":
         return [_journal_entry if _journald else _journal_line]
     colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
@@ -71,6 +73,13 @@ def _renderers(log_format: LogFormat) -> list[structlog.typing.Processor]:
         structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=True),
         structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=20, sort_keys=False),
     ]
+
+
+def _json_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    try:
+        return orjson.dumps(event, default=repr).decode()
+    except TypeError:  # a number beyond 64 bits, or a file's name that is no text
+        return json.dumps(event, default=repr)
 
 
 def _to_journald(*_: object) -> journald.Journald:

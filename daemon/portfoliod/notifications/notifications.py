@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -13,7 +14,8 @@ import structlog
 from apprise import Apprise, NotifyBase
 
 from portfoliod.credentials import Credentials
-from portfoliod.errors import SettingsError
+from portfoliod.errors import JournalFailed, SettingsError
+from portfoliod.journal import Journal
 from portfoliod.logs import Event, conceal, listen
 from portfoliod.notifications.messages import SUMMARY
 from portfoliod.notifications.outbox import Outbox
@@ -22,6 +24,8 @@ from portfoliod.status import Status, sentence
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+SUMMED_UP = "summed_up"
+"""The journal's fact: when the last summary was told, in epoch seconds."""
 LAST_SECONDS = 2.0
 """How long the end of the process waits for the last messages."""
 SCHEMA = re.compile(r"([A-Za-z0-9+.-]{1,20})://")
@@ -53,19 +57,29 @@ class Notifications:
         for target, service in found:
             _conceal(target.url, service)
         self._daily = settings.daily
-        self._summed_up = time.time()
-        self._fills = 0
+        self._summed_up: float | None = None
         self._stop_listening = listen(self._hear)
 
-    def note(self, status: Status) -> None:
-        """Take in how the daemon is; once a day that is told too."""
-        now = time.time()
-        if self._daily and self._summed_up < _last(self._daily, now):
-            self._summed_up = now
+    async def note(self, status: Status, journal: Journal) -> None:
+        """Take in how the daemon is; once a day that is told too, also where it did not run at that hour."""
+        if self._daily:
+            with contextlib.suppress(JournalFailed):  # which halts the daemon elsewhere
+                await self._sum_up(status, journal, time.time())
+
+    async def _sum_up(self, status: Status, journal: Journal, now: float) -> None:
+        if self._summed_up is None:
+            known = await journal.meta(SUMMED_UP)
+            self._summed_up = now if known is None else float(known)
+            if known is None:
+                await journal.put_meta(SUMMED_UP, str(now))
+        since = self._summed_up = min(self._summed_up, now)  # a clock that was set back must not silence it
+        if since < _last(self._daily, now):
+            fills = await journal.fills_since(since)
             worth = ", ".join(f"{name} {venue.equity or 'unknown'}" for name, venue in status.venues.items())
             weights = ", ".join(f"{name} {weight:g}" for name, weight in status.weights.items() if weight)
-            log.info(SUMMARY, status=sentence(status), equity=worth, fills=self._fills, weights=weights)
-            self._fills = 0
+            log.info(SUMMARY, status=sentence(status), equity=worth, fills=fills, weights=weights)
+            self._summed_up = now
+            await journal.put_meta(SUMMED_UP, str(now))
 
     def close(self) -> None:
         """Send what waits, if that takes no longer than a moment, and end."""
@@ -77,8 +91,6 @@ class Notifications:
             outbox.join(deadline)
 
     def _hear(self, event: Event) -> None:
-        if event["event"] == "order.filled":
-            self._fills += 1
         for outbox in self._outboxes:
             outbox.put(event)
 

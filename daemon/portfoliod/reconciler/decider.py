@@ -13,6 +13,7 @@ import structlog
 from portfoliod.errors import KeysRefused, UnknownSymbol, VenueError, VenuePaused, VenueStopped, VenueUnreachable
 from portfoliod.intake import PORTFOLIO, Kind, Source
 from portfoliod.model import Decision, Key, PortfolioConfig, Problem
+from portfoliod.problems import Owner, Part, Strategy, Target
 from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.reconciler.desk import Desk
 from portfoliod.targets import Wanted, ascribed_anew, changed, decide, wanted
@@ -25,7 +26,6 @@ class Decider:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self._said: dict[str, str] = {}
         self._seen: dict[Key, int] = {}
         """The number of the last change of a file that a key's decision looked at."""
 
@@ -85,10 +85,8 @@ class Decider:
     async def _decision(self, want: Wanted, account_value: Decimal) -> Decision | None:
         """Price what is wanted in a key; None where that cannot be done now."""
         connection = self.desk.connections.get(want.key.venue)
-        place = f"target {want.key}"
         if connection is None:
-            reason = "no such venue in portfoliod.toml: its position is left as it is"
-            self._say(place, reason, "target.refused", venue=want.key.venue, symbol=want.key.symbol, reason=reason)
+            self._refuse(want.key, "no such venue in portfoliod.toml: its position is left as it is")
             return None
         if not connection.known:
             return None
@@ -99,8 +97,7 @@ class Decider:
             self.desk.venue_failed(connection, error)
             return None
         except (VenueError, UnknownSymbol) as error:
-            fields = {"venue": want.key.venue, "symbol": want.key.symbol, "reason": error.what}
-            self._say(place, error.what, "target.refused", **fields)
+            self._refuse(want.key, error.what)
             return None
         number, cycle = self.desk.journal.next_decision(), self._cycle(want)
         decision, warning = decide(
@@ -108,7 +105,7 @@ class Decider:
         )
         if warning:
             log.warning("target.clipped", venue=want.key.venue, symbol=want.key.symbol, warning=warning)
-        self._said.pop(place, None)
+        self.desk.intake.problems.set(Owner.DECIDER, Target(want.key), None)
         return decision
 
     def _cycle(self, want: Wanted) -> str:
@@ -130,18 +127,9 @@ class Decider:
 
     def _account_value(self, portfolio: PortfolioConfig) -> Decimal | None:
         """Return the account value of the file, and say it where there is none."""
-        where = "config/portfolio_config.json  $.account_value"
-        if portfolio.account_value is None:
-            self.desk.intake.problems[where] = Problem(
-                "account_value is missing",
-                where=where,
-                kept="targets stay as they are",
-                mend='write the capital to size for ("account_value": 10000), or set capital = "equity"',
-            )
-            self._say(where, "missing", "target.refused", reason="account_value is missing", where=where)
-        else:
-            self.desk.intake.problems.pop(where, None)
-            self._said.pop(where, None)
+        missing = portfolio.account_value is None
+        if self.desk.intake.problems.set(Owner.DECIDER, Part.CAPITAL, _NO_CAPITAL if missing else None) and missing:
+            log.warning("target.refused", reason=_NO_CAPITAL.what, where=_NO_CAPITAL.where)
         return portfolio.account_value
 
     async def _equity(self, venue: str) -> Decimal | None:
@@ -161,28 +149,28 @@ class Decider:
             return None
 
     def _say_refused(self, errors: dict[str, UnknownSymbol]) -> None:
-        problems = self.desk.intake.problems
-        for name, error in errors.items():
-            where = f"strategies/{name}"
-            problems[where] = Problem(
-                error.what,
-                where=error.where,
-                found=error.found,
-                kept="what the strategy held stays in force; the others go on",
-                mend=error.mend,
-            )
-            self._say(
-                where, error.found, "target.refused", strategy=name, what=error.what, found=error.found, mend=error.mend
-            )
-        for where in [where for where in self._said if where.startswith("strategies/") and where[11:] not in errors]:
-            self._said.pop(where)
-            problems.pop(where, None)
+        kept = "what the strategy held stays in force; the others go on"
+        problems = {
+            Strategy(name): Problem(error.what, where=error.where, found=error.found, kept=kept, mend=error.mend)
+            for name, error in errors.items()
+        }
+        for subject in self.desk.intake.problems.replace(Owner.DECIDER, Strategy, problems):
+            error = errors[subject.strategy]
+            fields = {"what": error.what, "found": error.found, "mend": error.mend}
+            log.warning("target.refused", strategy=subject.strategy, **fields)
 
-    def _say(self, place: str, wrong: str, event: str, **fields: str) -> None:
-        """Log a warning about a place once for each thing that is wrong there."""
-        if self._said.get(place) != wrong:
-            self._said[place] = wrong
-            log.warning(event, **fields)
+    def _refuse(self, key: Key, reason: str) -> None:
+        """Log once why a target cannot be decided now."""
+        if self.desk.intake.problems.set(Owner.DECIDER, Target(key), Problem(reason)):
+            log.warning("target.refused", venue=key.venue, symbol=key.symbol, reason=reason)
+
+
+_NO_CAPITAL = Problem(
+    "account_value is missing",
+    where="config/portfolio_config.json  $.account_value",
+    kept="targets stay as they are",
+    mend='write the capital to size for ("account_value": 10000), or set capital = "equity"',
+)
 
 
 def _log_decision(decision: Decision) -> None:

@@ -16,6 +16,8 @@ MOST_PROBLEMS = 50
 """To find the nearest known key takes a while, and nobody reads thousands of lines."""
 SECRET = {"notify.urls"}
 """Keys whose values hold secrets."""
+LIKE = 0.5
+"""How like another name is for one to be meant, from 0 to 1."""
 Table = TypeVar("Table", bound=msgspec.Struct)
 
 
@@ -54,7 +56,8 @@ def _read_fields(
             break
         place = f"{prefix}{name[:LONGEST_SHOWN]}"
         if name not in fields:
-            problems.append(f"{place}: unknown key{nearest(name, fields)}")
+            hint = nearest(name, fields) or f" (known: {', '.join(fields)})"
+            problems.append(f"{place}: unknown key{hint}")
             continue
         field_type = fields[name].type
         row_type = _row_type(field_type)
@@ -109,8 +112,8 @@ def _build(kind: type[msgspec.Struct], values: dict[str, object], place: str, pr
 
 
 def nearest(name: str, known: Mapping[str, object]) -> str:
-    """Return a hint at the known name that is most like another one."""
-    close = difflib.get_close_matches(name[:LONGEST_SHOWN], known, n=1, cutoff=0.0)
+    """Return a hint at the known name that is most like another one; empty where none is like it."""
+    close = difflib.get_close_matches(name[:LONGEST_SHOWN], known, n=1, cutoff=LIKE)
     return f" (the nearest known one is `{close[0]}`)" if close else ""
 
 

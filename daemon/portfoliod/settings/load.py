@@ -32,12 +32,8 @@ def load_settings(path: Path) -> Settings:
     for name, venue in settings.venues.items():
         venues[name] = {**venues.get(name, {}), **venue}
         if "driver" not in venues[name]:
-            raise SettingsError(
-                f"[venues.{name}] names no driver",
-                where=str(path),
-                kept=KEPT,
-                mend='add a line such as: driver = "paper"',
-            )
+            mend = 'add a line such as: driver = "paper"'
+            raise SettingsError(f"[venues.{name}] names no driver", where=str(path), kept=KEPT, mend=mend)
     _check_names(settings, str(path))
     check_limits(settings.optimizer, str(path))
     if settings.default_venue not in venues:

@@ -8,6 +8,8 @@ import msgspec
 
 Level = Literal["info", "warning", "error"]
 
+PORT = r"([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
 Daily = Annotated[str, msgspec.Meta(pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
@@ -33,5 +35,5 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[metrics]: figures for Prometheus."""
 
-    listen: Annotated[str, msgspec.Meta(pattern=r"^$|^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")] = ""
+    listen: Annotated[str, msgspec.Meta(pattern=rf"^$|^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):{PORT}$")] = ""
     """HOST:PORT; empty: nobody listens."""

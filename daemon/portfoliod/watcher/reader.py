@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from portfoliod.errors import FileRejected
@@ -56,21 +57,17 @@ class Reader:
         delays = iter(RETRY_SECONDS)
         while not self._again[source]:
             try:
-                loaded = await self._load(source)
+                self._accept(await self._load(source))
             except (Unsettled, FileNotFoundError) as error:
-                if time.monotonic() >= deadline:
-                    self._give_up(source, error)
-                    return
-                await asyncio.sleep(next(delays, RETRY_SECONDS[-1]))
+                if time.monotonic() < deadline:
+                    await asyncio.sleep(next(delays, RETRY_SECONDS[-1]))
+                    continue
+                self._give_up(source, error)
             except FileRejected as error:
                 self._reject(source, error)
-                return
             except Exception as error:  # noqa: BLE001 - one file must not end the daemon
                 self._reject(source, FileRejected("the file cannot be understood", found=repr(error)))
-                return
-            else:
-                self._accept(loaded)
-                return
+            return
 
     async def _load(self, source: Source) -> Loaded:
         found = signature(self._intake.path_of(source))
@@ -98,24 +95,17 @@ class Reader:
         if isinstance(error, Unsettled):
             self._reject(source, error)
         elif self._intake.holds(source) and self._intake.path_of(source).parent.exists():
-            before = dict(self._intake.problems)
-            self._say_once(f"{source.kind}.removed", source, self._intake.missing(source), before)
+            _say(f"{source.kind}.removed", source, *self._intake.missing(source))
 
     def _reject(self, source: Source, error: FileRejected) -> None:
-        before = dict(self._intake.problems)
-        self._say_once(f"{source.kind}.rejected", source, self._intake.reject(source, error), before)
+        _say(f"{source.kind}.rejected", source, *self._intake.reject(source, error))
 
-    def _say_once(self, event: str, source: Source, problem: Problem, before: dict[str, Problem]) -> None:
-        if problem not in before.values():
-            log.error(event, strategy=source.strategy, **told(problem))
+
+def _say(event: str, source: Source, problem: Problem, news: bool) -> None:
+    if news:
+        log.error(event, strategy=source.strategy, **told(problem))
 
 
 def told(problem: Problem) -> dict[str, str]:
     """Return a problem as the fields of an event."""
-    return {
-        "what": problem.what,
-        "where": problem.where,
-        "found": problem.found,
-        "kept": problem.kept,
-        "mend": problem.mend,
-    }
+    return msgspec.structs.asdict(problem)

@@ -19,9 +19,10 @@ from watchfiles import Change
 
 from portfoliod.backoff import Backoff
 from portfoliod.errors import JournalFailed
-from portfoliod.intake import Intake, Kind, Source
+from portfoliod.intake import Intake, Kind, Source, misnamed, unreadable
 from portfoliod.journal import Journal, Retirement
 from portfoliod.model import Problem
+from portfoliod.problems import Owner, Part, Strategy
 from portfoliod.watcher.reader import Reader, told
 from portfoliod.watcher.survey import Survey, survey
 from portfoliod.workspace import Signature, Workspace, signature
@@ -61,17 +62,16 @@ class Watcher:
         self._switched = switched
         self.retire_removed = retire_removed
         self._reader = Reader(intake, changed)
-        self._last = Survey(frozenset(), frozenset(), frozenset(), frozenset(), (), {})
+        self._last = Survey()
         self._seen: dict[Path, Signature | None] = {}
         self._gone: dict[str, float] = {}
         self._stop_watching = asyncio.Event()
         self._changed_at = time.monotonic()
         self._busy = True
         self._scanning = asyncio.Lock()
-        self._blind = ""
         self._tasks: asyncio.TaskGroup
         self.scanned_at = 0.0
-        """When the last scan ended, on the monotonic clock: a sign of life."""
+        """When the last scan was over, well or not, on the monotonic clock: a sign of life."""
 
     async def first_look(self) -> None:
         """Read everything once, before anything is traded on it."""
@@ -155,16 +155,9 @@ class Watcher:
             await self._scan_in_spite_of_all()
 
     async def _scan_in_spite_of_all(self) -> None:
-        """Scan; where the folders cannot be read everything stays as it is, and that is said once."""
-        try:
+        """Scan; a journal that fails halts the daemon elsewhere, and files are followed all the same."""
+        with contextlib.suppress(JournalFailed):
             await self.scan()
-            self._blind = ""
-        except JournalFailed:
-            return  # halts the daemon elsewhere; files are followed all the same
-        except OSError as error:
-            if str(error) != self._blind:
-                self._blind = str(error)
-                log.error("watch.failed", reason=str(error), kept="the last good content of every file")
 
     async def _scan_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -173,13 +166,18 @@ class Watcher:
     async def scan(self) -> None:
         """Find what changed since the last scan, by names and signatures, and read it."""
         async with self._scanning:
-            await self._scan()
+            try:
+                await self._scan()
+            finally:
+                self.scanned_at = time.monotonic()
 
     async def _scan(self) -> None:
         now = await self._survey()
+        self._show_blindness(now.unreadable)
         if now.links != self._last.links or now.roots != self._last.roots:
             self._stop_watching.set()
-        await self._note_folders(now)
+        if not now.unreadable:
+            await self._note_folders(now)
         self._last = now
         switched = False
         for path, found in now.files.items():
@@ -193,14 +191,19 @@ class Watcher:
                 self._reader.read_soon(source, self._tasks)
         if switched or self._journal.switches_due:
             await self._look_at_switches()
-        self.scanned_at = time.monotonic()
+
+    def _show_blindness(self, reason: str) -> None:
+        """Say once that strategies/ cannot be read, and that it can be again."""
+        problem = unreadable(reason) if reason else None
+        if self._intake.problems.set(Owner.WATCHER, Part.FOLDERS, problem) and problem is not None:
+            log.error("watch.failed", reason=reason, **told(problem))
 
     async def _survey(self) -> Survey:
         """Look around, once more where a strategy was retired meanwhile: it would seem to be there anew."""
         while True:
             retired = dict(self._intake.retired)
             known = frozenset(self._intake.strategies())
-            now = await asyncio.to_thread(survey, self._workspace, retired, known)
+            now = await asyncio.to_thread(survey, self._workspace, retired, known, self._last)
             if self._intake.retired == retired:
                 return now
 
@@ -208,10 +211,6 @@ class Watcher:
         for name in sorted(self._intake.retired.keys() - now.retired):
             await self._journal.forget_retirement(name)
             self._intake.retired.pop(name, None)
-        for name in self._last.misnamed - now.misnamed:
-            self._intake.well_named(name)
-        for name in sorted(now.misnamed - self._last.misnamed):
-            log.warning("strategy.rejected", **told(self._intake.misnamed(name)))
         known = self._intake.strategies()
         for name in sorted(now.strategies - self._last.strategies - self._intake.retired.keys()):
             if self._gone.pop(name, None) is not None:
@@ -222,14 +221,8 @@ class Watcher:
             self._gone[name] = time.monotonic()
             if self.retire_removed:
                 self._tasks.create_task(self._scan_after(GRACE_SECONDS), name=f"grace of {name}")
-            log.warning(
-                "strategy.removed",
-                strategy=name,
-                kept="its last good state and stats stay in force",
-                mend=f"put the folder back, or: portfoliod retire {name}",
-            )
+        self._show(now)
         await self._retire_after_grace()
-        self._show_gone()
 
     async def _retire_after_grace(self) -> None:
         for name, since in list(self._gone.items()):
@@ -238,20 +231,16 @@ class Watcher:
                 await self._journal.retire(retirement, time.time())
                 self._forget(retirement)
 
-    def _show_gone(self) -> None:
-        problems = self._intake.problems
-        for name in [
-            where[11:] for where in problems if problems[where].what == _GONE and where[11:] not in self._gone
-        ]:
-            del problems[f"strategies/{name}"]
-        for name in self._gone:
-            where = f"strategies/{name}"
-            problems[where] = Problem(
-                _GONE,
-                where=where,
-                kept="its last good state and stats stay in force",
-                mend=f"put it back, or: portfoliod retire {name}",
-            )
+    def _show(self, now: Survey) -> None:
+        """Say which folders are gone, and which bear names that no strategy can have."""
+        problems = {Strategy(name): misnamed(name) for name in sorted(now.misnamed)}
+        problems |= {Strategy(name): _gone(name) for name in self._gone}
+        for subject in self._intake.problems.replace(Owner.WATCHER, Strategy, problems):
+            problem, name = problems[subject], subject.strategy
+            if name in self._gone:
+                log.warning("strategy.removed", strategy=name, kept=problem.kept, mend=problem.mend)
+            else:
+                log.warning("strategy.rejected", **told(problem))
 
     async def _look_at_switches(self) -> None:
         """Take in what commands changed: HALT, locks, retirements."""
@@ -264,6 +253,7 @@ class Watcher:
         name = retirement.strategy
         self._intake.retire(name, retirement.inode)
         self._gone.pop(name, None)
+        self._intake.problems.set(Owner.WATCHER, Strategy(name), None)
         self._last = msgspec.structs.replace(self._last, strategies=self._last.strategies - {name})
         for path in (self._workspace.state_file(name), self._workspace.stats_file(name)):
             self._seen.pop(path, None)
@@ -292,4 +282,10 @@ class _Names(watchfiles.BaseFilter):
         return name in {"state.json", "stats.json"}
 
 
-_GONE = "the folder disappeared"
+def _gone(name: str) -> Problem:
+    return Problem(
+        "the folder disappeared",
+        where=f"strategies/{name}",
+        kept="its last good state and stats stay in force",
+        mend=f"put it back, or: portfoliod retire {name}",
+    )
