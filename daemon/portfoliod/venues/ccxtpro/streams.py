@@ -221,7 +221,7 @@ class Streams:
 
 
 def _trade_key(trade: Mapping[str, Any]) -> Told:
-    return str(trade.get("symbol")), str(trade.get("id"))
+    return trade.get("symbol"), trade.get("id")
 
 
 def _order_key(order: Mapping[str, Any]) -> Told:
