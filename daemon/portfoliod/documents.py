@@ -40,6 +40,10 @@ class _StatsFile(msgspec.Struct):
     daily_dates: list[str] | None = None
 
 
+class _Published(msgspec.Struct):
+    interval: str | None = None
+
+
 class _PortfolioFile(msgspec.Struct):
     account_value: float | None = None
     weights: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
@@ -242,6 +246,14 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
         exchanges=file.exchanges,
         inputs_hash=file.inputs_hash,
     )
+
+
+def interval_of(raw: bytes) -> str | None:
+    """Return the length of the candles that a state.json or stats.json says it is of; None where it says none."""
+    try:
+        return msgspec.json.decode(raw, type=_Published).interval
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _misfit(what: str, shown: str, place: str, *, found: str = "", mend: str) -> FileRejected:

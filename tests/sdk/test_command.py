@@ -93,7 +93,9 @@ def test_a_longer_history_only_adds_days(workspace: Path) -> None:
         (["--source", "candles:none"], 1, "no such folder"),
         (["--source", "ccxt:nowhere"], 2, "no such exchange"),
         (["--interval", "soon"], 2, "not an interval"),
-        (["--interval", "7h"], 2, "divide a day"),
+        (["--interval", "7h"], 2, "not a whole number of candles"),
+        (["--live", "--interval", "1d"], 2, "of another interval than the other"),
+        (["--backtest", "--interval", "1d"], 2, "of another interval than the other"),
         (["--days", "-1"], 2, "--days"),
         (["--days", "many"], 2, "--days"),
         (["--at", "noon"], 2, "--at is not a time"),
@@ -117,7 +119,8 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(
 @pytest.mark.slow
 def test_follow_publishes_at_every_close_until_it_is_interrupted(workspace: Path) -> None:
     path = strategy_file(workspace)
-    command = [sys.executable, str(path), "--live", "--follow", "--interval", "1s", "--days", "0.01"]
+    path.write_text(path.read_text().replace("position=position", 'position=position, interval="1s"'))
+    command = [sys.executable, str(path), "--live", "--follow", "--days", "0.01"]
     # Whoever runs the tests in the background has let SIGINT be ignored, and children inherit that.
     heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:  # noqa: PLW1509 - no threads

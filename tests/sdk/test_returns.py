@@ -130,7 +130,7 @@ def test_losing_everything_in_a_day_is_an_error() -> None:
 
 
 def test_positions_that_do_not_match_their_candles_are_an_error() -> None:
-    with pytest.raises(PortfoliodError, match="do not match"):
+    with pytest.raises(PortfoliodError, match="the positions in BTCUSDT do not fit"):
         sdk.backtest({"BTCUSDT": np.ones(5)}, {"BTCUSDT": rising()})
 
 

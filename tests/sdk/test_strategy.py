@@ -69,6 +69,7 @@ def test_a_state_is_written_whole_and_alone(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == {
         "position": 0.333333,
         "symbol": "BTCUSDT",
+        "interval": "1h",
         "updated_at": "1970-01-01T00:00:00Z",
     }
     assert sorted(file.name for file in path.parent.iterdir() if file.is_file()) == ["state.json", "strategy.py"]

@@ -14,7 +14,8 @@ import msgspec
 
 from portfoliod.commands.accounts import Account, rewritten
 from portfoliod.credentials import Credentials, find_credentials, places, read_file, variable_prefix
-from portfoliod.errors import PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
+from portfoliod.documents import interval_of
+from portfoliod.errors import FileRejected, PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import LATEST, Journal, schema_of
 from portfoliod.model import ZERO, Problem
@@ -22,7 +23,7 @@ from portfoliod.outlets import check_outlets
 from portfoliod.reconciler.connection import resolve
 from portfoliod.service import open_connections
 from portfoliod.settings import Settings, load_settings
-from portfoliod.workspace import Workspace
+from portfoliod.workspace import Workspace, read_settled
 
 VENUE_SECONDS = 30.0
 """How long a venue has for everything that `--online` asks of it."""
@@ -68,6 +69,7 @@ def check_workspace(
             report.fine.append(_schema(workspace))
         intake = _read(workspace, settings)
         report.fine += _sentences(intake)
+        _compare_intervals(report, intake)
         accounts = _open(report, settings, environment)
         asyncio.run(_look(report, settings, intake, accounts, online=online, seconds=seconds))
         for problem in intake.problems.values():
@@ -165,6 +167,24 @@ def _sentences(intake: Intake) -> list[str]:
     if portfolio is not None:
         fine.append(f"portfolio_config.json: {len(portfolio.weights)} weights, leverage {portfolio.leverage}")
     return fine
+
+
+def _compare_intervals(report: _Report, intake: Intake) -> None:
+    """Report strategies whose statistics and state are of different candles: the weight is not that of the position."""
+    for name in sorted(intake.strategies()):
+        told = []
+        for file in (report.workspace.stats_file(name), report.workspace.state_file(name)):
+            with contextlib.suppress(FileNotFoundError, FileRejected):
+                told.append(interval_of(read_settled(file, str(file))[0]))
+        if len(told) == 2 and None not in told and told[0] != told[1]:
+            problem = Problem(
+                "statistics and state are of different candles",
+                where=f"strategies/{name}",
+                found=f"interval {told[0]} in stats.json, {told[1]} in state.json",
+                kept="both are in force",
+                mend=f"write both anew: python strategies/{name}/strategy.py",
+            )
+            report.add(problem, exit_code=1)
 
 
 def _open(report: _Report, settings: Settings, environment: Mapping[str, str]) -> dict[str, Account]:

@@ -99,7 +99,7 @@ class SimulatedCandles:
 
 
 def open_source(text: str, folder: Path) -> Source:
-    """Return the source that `candles:DIR`, `ccxt:EXCHANGE`, `simulated` or `simulated:SEED` names.
+    """Return the source that `candles:DIR`, `ccxt:EXCHANGE[:TYPE]`, `simulated` or `simulated:SEED` names.
 
     Args:
         text: the source, as in `--source` and in `prices` of the paper venue.
@@ -120,5 +120,5 @@ def open_source(text: str, folder: Path) -> Source:
     raise UsageError(
         "not a source of candles",
         found=f'"{text}"',
-        mend="write candles:DIR, ccxt:EXCHANGE, simulated or simulated:SEED",
+        mend="write candles:DIR, ccxt:EXCHANGE, ccxt:EXCHANGE:spot, simulated or simulated:SEED",
     )

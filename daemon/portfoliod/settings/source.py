@@ -23,7 +23,7 @@ def read_toml(path: Path) -> dict[str, object]:
     Raises:
         SettingsError: it cannot be read, is no TOML, or somebody else may have written it.
     """
-    return _parsed(_read(path), path)
+    return parse_toml(_read(path), path)
 
 
 def _read(path: Path) -> bytes:
@@ -95,7 +95,12 @@ def _require_guarded(path: Path, found: os.stat_result) -> None:
     )
 
 
-def _parsed(raw: bytes, path: Path) -> dict[str, object]:
+def parse_toml(raw: bytes, path: Path) -> dict[str, object]:
+    """Return what the file's content holds.
+
+    Raises:
+        SettingsError: it is no TOML.
+    """
     try:
         # The parser takes time and memory by the square of the number of a key's parts.
         if any(line.count(b".") > MOST_DOTS for line in raw.split(b"\n")):
