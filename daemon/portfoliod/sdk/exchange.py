@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -80,7 +81,7 @@ class ExchangeCandles:
 
     def _rows(self, symbol: str, interval: int, start: float, end: float) -> list[Sequence[float | None]]:
         step = interval * 1000
-        since = -int(-start * 1000 // step) * step
+        since = math.ceil(start * 1000)
         rows: list[Sequence[float | None]] = []
         while since + step <= end * 1000:
             page = self._exchange.fetch_ohlcv(symbol, format_interval(interval), since=since, limit=PAGE)
