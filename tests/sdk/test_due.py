@@ -92,6 +92,7 @@ class Stage:
         self._monkeypatch = monkeypatch
 
     def run(self, exchange: Exchange, *options: str) -> int:
+        """Run the command line, and return its exit code."""
         listings = [Listing(symbol, f"{base}USDT", base, "USDT", "swap") for symbol, base in SYMBOLS.items()]
         source = ExchangeCandles("ccxt:test", exchange, lambda: Directory("test", listings, "swap", "USDT"))
         self._monkeypatch.setattr(command, "workspace_source", lambda _path: source)
@@ -106,6 +107,7 @@ class Stage:
         return command.main(mine, ["--live", "--days", "15", *options])
 
     def state_time(self) -> float:
+        """Return the `updated_at` of the file that is there."""
         told: str = json.loads(self.path.with_name("state.json").read_text())["updated_at"]
         return datetime.fromisoformat(told).timestamp()
 
