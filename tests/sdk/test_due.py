@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from portfoliod import sdk
+from portfoliod import sdk, workspace
 from portfoliod.errors import VenueUnreachable
-from portfoliod.sdk import command, strategy
+from portfoliod.prices.candles import parse_interval
+from portfoliod.sdk import command
 from portfoliod.sdk.exchange import ExchangeCandles
 from portfoliod.venues.symbols import Directory, Listing
 
@@ -20,7 +21,7 @@ HOUR = 3600
 NOON = 1_759_665_600
 STRATEGY = """
 import numpy as np
-from portfoliod import sdk
+from portfoliod import sdk, workspace
 
 strategy = sdk.Strategy(
     symbols=["BTCUSDT", "ETHUSDT"],
@@ -169,7 +170,7 @@ def test_a_run_long_after_the_close_waits_for_nothing(
 def test_no_close_after_an_outage_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], interval: str, outage: float
 ) -> None:
-    width = command.parse_interval(interval)
+    width = parse_interval(interval)
     stage = Stage(tmp_path, monkeypatch, interval, NOON + 1, NOON + 8 * width + width / 2)
     exchange = Exchange(stage.clock, lambda _base, _close: 1.0)
     exchange.down = (NOON + width, NOON + width + outage * width)
@@ -185,14 +186,14 @@ def test_what_fails_at_one_close_is_no_end_of_following(
 ) -> None:
     """A state that cannot be written is tried again, and written once there is room."""
     stage = Stage(tmp_path, monkeypatch, "1h", NOON + 100, NOON + 2 * HOUR + 100)
-    write, full = strategy.write_atomically, [NOON + HOUR, NOON + HOUR + 90]
+    write, full = workspace.write_atomically, [NOON + HOUR, NOON + HOUR + 90]
 
     def write_while_there_is_room(path: Path, content: bytes) -> None:
         if full[0] <= stage.clock.now < full[1]:
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(strategy, "write_atomically", write_while_there_is_room)
+    monkeypatch.setattr("portfoliod.sdk.strategy.write_atomically", write_while_there_is_room)
     assert stage.run(Exchange(stage.clock, lambda _base, _close: 0.0), "--follow") == 130
     assert stage.state_time() == NOON + 2 * HOUR
     written = [at for now, at in stage.published if not full[0] <= now < full[1]]

@@ -46,7 +46,7 @@ def test_hold_keeps_the_last_number(signal: sdk.Floats) -> None:
 
 @given(SIGNALS)
 def test_a_list_is_held_as_an_array_is(signal: sdk.Floats) -> None:
-    assert sdk.hold(signal.tolist()).tolist() == sdk.hold(signal).tolist()  # type: ignore[arg-type]
+    assert sdk.hold(signal.tolist()).tolist() == sdk.hold(signal).tolist()
 
 
 @given(st.integers(1, 400), st.sampled_from("smhdw"), st.sampled_from([60, 900, HOUR, 5400, 24 * HOUR]))

@@ -159,11 +159,13 @@ def next_candle_once_a_day_or_as_it_was(candles: sdk.Candles) -> sdk.Floats:
 
 
 def distance_from_the_mean_of_all(candles: sdk.Candles) -> sdk.Floats:
-    return np.clip((candles.close - candles.close.mean()) / candles.close.std(), -1, 1)
+    distance: sdk.Floats = (candles.close - candles.close.mean()) / candles.close.std()
+    return distance / 100
 
 
 def rank_among_all(candles: sdk.Candles) -> sdk.Floats:
-    return candles.close.argsort().argsort() / len(candles)
+    ranks: sdk.Floats = candles.close.argsort().argsort() / len(candles)
+    return ranks
 
 
 def thrown(candles: sdk.Candles) -> sdk.Floats:
