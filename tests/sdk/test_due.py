@@ -151,7 +151,7 @@ def test_a_market_without_trades_is_waited_for_a_minute_and_then_said_at_each_cl
     said = capsys.readouterr().err
     assert said.count("warning: ") == said.count("ETHUSDT") == 2
     assert "BTCUSDT" not in said
-    for words in ("13:00 UTC is not there", "14:00 UTC is not there", "that of 2025-10-05 12:00 UTC"):
+    for words in ("T13:00:00Z is not there", "T14:00:00Z is not there", "that of 2025-10-05T12:00:00Z"):
         assert words in said
     assert exchange.asked < 500
 

@@ -6,21 +6,18 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from portfoliod.documents import interval_of
 from portfoliod.errors import FileRejected, PortfoliodError, UsageError
 from portfoliod.prices.candles import Candles, format_interval, parse_interval
 from portfoliod.sdk.returns import align, backtest
 from portfoliod.sdk.sources import Source, open_source
+from portfoliod.sdk.strategy import Strategy, iso
 from portfoliod.sdk.surroundings import workspace_source
 from portfoliod.workspace import read_settled
-
-if TYPE_CHECKING:
-    from portfoliod.sdk.strategy import Strategy
 
 _DAY = 86_400
 _RETRY_SECONDS = 30.0
@@ -29,16 +26,15 @@ _PATIENCE_SECONDS = 60.0
 """For how long after its close a candle is waited for; of short candles a tenth of their length."""
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(argparse.Namespace):
     """What one call of a strategy.py is to do."""
 
     source: Source
     interval: int
     days: float
     at: float | None
-    stats: bool
-    state: bool
+    backtest: bool
+    live: bool
     follow: bool
     fee_bps: float
     slippage_bps: float
@@ -69,45 +65,42 @@ def _job(strategy: Strategy, arguments: Sequence[str]) -> Job:
         prog=strategy.path.name, description=f"Publish what {strategy.name} wants to hold, and its daily returns."
     )
     parser.add_argument(
-        "--source", help="candles:DIR, ccxt:EXCHANGE[:spot] or simulated[:SEED]; else the workspace's venue says"
+        "--source",
+        type=lambda text: open_source(text, Path.cwd()),
+        help="candles:DIR, ccxt:EXCHANGE[:spot] or simulated[:SEED]; else the workspace's venue says",
     )
-    parser.add_argument("--interval", help="length of a candle for both files, in place of the strategy's own")
+    parser.add_argument(
+        "--interval",
+        type=parse_interval,
+        default=strategy.interval,
+        help="length of a candle for both files, in place of the strategy's own",
+    )
     parser.add_argument("--days", type=float, default=500.0, help="how much history to load (default: 500)")
-    parser.add_argument("--at", help="pretend that it is this time: ISO 8601 or epoch seconds")
+    parser.add_argument("--at", type=_time, help="pretend that it is this time: ISO 8601 or epoch seconds")
     parser.add_argument("--backtest", action="store_true", help="write stats.json only")
     parser.add_argument("--live", action="store_true", help="write state.json only")
     parser.add_argument("--follow", action="store_true", help="with --live: stay, and write state.json at every close")
     parser.add_argument("--fee-bps", type=float, default=5.0, help="fee on what is traded (default: 5)")
     parser.add_argument("--slippage-bps", type=float, default=0.0, help="half the spread and more (default: 0)")
-    options = parser.parse_args(arguments)
-    if options.backtest and options.live:
+    job = parser.parse_args(arguments, namespace=Job())
+    if job.backtest and job.live:
         raise UsageError("--backtest and --live exclude each other", mend="leave both out to write both files")
-    if not options.days > 0:
-        raise UsageError("--days is not positive", found=f"{options.days:g}", mend="write a number of days")
-    interval = strategy.interval if options.interval is None else parse_interval(options.interval)
-    if interval != strategy.interval and (options.live or options.backtest):
+    if not job.days > 0:
+        raise UsageError("--days is not positive", found=f"{job.days:g}", mend="write a number of days")
+    if job.interval != strategy.interval and (job.live or job.backtest):
+        found = format_interval(job.interval)
         raise UsageError(
             "one of the two files cannot be of another interval than the other",
-            found=f"--interval {options.interval}; the strategy's is {format_interval(strategy.interval)}",
-            mend=f'write sdk.Strategy(…, interval="{options.interval}"), or write both files at once',
+            found=f"--interval {found}; the strategy's is {format_interval(strategy.interval)}",
+            mend=f'write sdk.Strategy(…, interval="{found}"), or write both files at once',
         )
-    source = open_source(options.source, Path.cwd()) if options.source else workspace_source(strategy.path)
-    if options.follow and (not options.live or options.at or source.delay is None):
+    job.source = job.source or workspace_source(strategy.path)
+    if job.follow and (not job.live or job.at is not None or job.source.delay is None):
         raise UsageError(
             "there is nothing to follow",
             mend="give --follow with --live, without --at, and with prices that go on: ccxt or simulated",
         )
-    return Job(
-        source=source,
-        interval=interval,
-        days=options.days,
-        at=None if options.at is None else _time(options.at),
-        stats=not options.live,
-        state=not options.backtest,
-        follow=options.follow,
-        fee_bps=options.fee_bps,
-        slippage_bps=options.slippage_bps,
-    )
+    return job
 
 
 def _time(text: str) -> float:
@@ -126,12 +119,12 @@ def _time(text: str) -> float:
 
 def _publish(strategy: Strategy, job: Job) -> float:
     """Evaluate the strategy once, write its files, print one line, and return when the candle that was due closed."""
-    if not job.stats:
+    if job.live:
         _require_own_interval(strategy)
     candles, due = _candles(strategy, job)
     positions = strategy.positions(candles)
     words = [f"{strategy.name}:"]
-    if job.stats:
+    if not job.live:
         strategy.refuse_look_ahead(candles, positions)
         returns = backtest(positions, candles, fee_bps=job.fee_bps, slippage_bps=job.slippage_bps)
         strategy.publish_stats(
@@ -141,7 +134,7 @@ def _publish(strategy: Strategy, job: Job) -> float:
                 "fee_bps": job.fee_bps,
                 "slippage_bps": job.slippage_bps,
                 "source": job.source.name,
-                "generated_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                "generated_at": iso(int(time.time())),
             },
         )
         words.append(
@@ -149,7 +142,7 @@ def _publish(strategy: Strategy, job: Job) -> float:
             f"max drawdown {returns.max_drawdown:.1%},"
         )
     current = {symbol: float(wanted[-1]) for symbol, wanted in positions.items()}
-    if job.state:
+    if not job.backtest:
         strategy.publish_state(current, _closed(candles), job.interval)
     words.append("position " + ", ".join(f"{symbol} {position:+g}" for symbol, position in current.items()))
     print(*words, flush=True)  # noqa: T201 - the one line that the command is asked for
@@ -182,7 +175,7 @@ def _candles(strategy: Strategy, job: Job) -> tuple[dict[str, Candles], float]:
     at = job.source.latest(strategy.symbols, job.interval) if job.at is None else job.at
     candles = _load(strategy, job, at)
     closed = _closed(candles)
-    if not job.state or job.at is not None or job.source.delay is None:
+    if job.backtest or job.at is not None or job.source.delay is None:
         return candles, closed
     due = closed + (at - closed) // job.interval * job.interval
     if due == closed:
@@ -193,9 +186,9 @@ def _candles(strategy: Strategy, job: Job) -> tuple[dict[str, Candles], float]:
     if not late:
         candles = _load(strategy, job, at)
     if _closed(candles) < due:
-        kept = f"the position is that of {_shown(_closed(candles))}"
+        kept = f"the position is that of {iso(_closed(candles))}"
         mend = "where a market has no trade for so long, take a longer interval"
-        what = f"the candle that closed at {_shown(due)} is not there"
+        what = f"the candle that closed at {iso(due)} is not there"
         _say("warning", PortfoliodError(what, where=f"{job.source.name} {', '.join(late)}", kept=kept, mend=mend))
     return candles, due
 
@@ -218,7 +211,7 @@ def _load(strategy: Strategy, job: Job, at: float) -> dict[str, Candles]:
         raise PortfoliodError(
             f"no candles of {' and '.join(strategy.symbols)}",
             where=job.source.name,
-            found=f"none in the {job.days:g} days before {_shown(at)}",
+            found=f"none in the {job.days:g} days before {iso(at)}",
             mend="choose another --at or --days",
         )
     return candles
@@ -236,10 +229,6 @@ def _follow(strategy: Strategy, job: Job, closed: float) -> NoReturn:
         except PortfoliodError as error:
             _say("error", error)
             wake = time.time() + min(_RETRY_SECONDS, job.interval / 10)
-
-
-def _shown(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _say(kind: str, error: PortfoliodError) -> None:

@@ -68,13 +68,7 @@ def align(candles: Mapping[str, Candles]) -> dict[str, Candles]:
 
 
 def checked(positions: Mapping[str, Floats], symbol: str, count: int, where: str = "") -> Floats:
-    """Return the positions in one market.
-
-    Args:
-        positions: what an author's function returned.
-        symbol: the market.
-        count: how many candles it has.
-        where: the author's file, for errors.
+    """Return the positions in one market of `count` candles; `where` is the author's file, for errors.
 
     Raises:
         PortfoliodError: they are not one finite number a candle.

@@ -145,8 +145,8 @@ class Strategy:
                     raise PortfoliodError(
                         f"the positions in {symbol} look ahead",
                         where=str(self._path or ""),
-                        found=f"at the candle of {_iso(int(market.time[at]))}: {positions[symbol][at]:g} with the "
-                        f"candles from {_iso(int(market.time[cut]))} on, {without[symbol][at]:g} without them",
+                        found=f"at the candle of {iso(market.time[at])}: {positions[symbol][at]:g} with the "
+                        f"candles from {iso(market.time[cut])} on, {without[symbol][at]:g} without them",
                         kept="the files before, if there were some",
                         mend="let a position depend on its candle and earlier ones alone, and on no unseeded chance",
                     )
@@ -166,7 +166,7 @@ class Strategy:
             document: dict[str, object] = {"position": rounded[symbol], "symbol": symbol}
         else:
             document = {"positions": rounded}
-        told = {"interval": format_interval(interval or self.interval), "updated_at": _iso(at)}
+        told = {"interval": format_interval(interval or self.interval), "updated_at": iso(at)}
         return self._write("state.json", {**document, **told})
 
     def publish_stats(self, returns: DailyReturns, facts: Mapping[str, object] | None = None) -> Path:
@@ -263,5 +263,6 @@ def _script() -> Path | None:
     return path if path.name == "strategy.py" or lies_there else None
 
 
-def _iso(time: float) -> str:
+def iso(time: float) -> str:
+    """Return epoch seconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")
