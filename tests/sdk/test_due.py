@@ -162,7 +162,7 @@ def test_a_run_long_after_the_close_waits_for_nothing(
     stage = Stage(tmp_path, monkeypatch, "1h", NOON + 1800, NOON + HOUR)
     assert stage.run(Exchange(stage.clock, lambda _base, close: 1e9 if close > NOON - 5 * HOUR else 0.0)) == 0
     assert (stage.clock.now, stage.state_time()) == (NOON + 1800, NOON - 5 * HOUR)
-    assert "BTCUSDT, ETHUSDT" in capsys.readouterr().err
+    assert "BTCUSDT ETHUSDT" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("interval", ["1m", "1h"])

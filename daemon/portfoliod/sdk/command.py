@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import NoReturn
 
 from portfoliod.documents import interval_of
 from portfoliod.errors import FileRejected, PortfoliodError, UsageError
-from portfoliod.prices.candles import Candles, format_interval, parse_interval
+from portfoliod.prices.candles import MILLISECONDS_FROM, Candles, format_interval, parse_interval
 from portfoliod.sdk.returns import align, backtest
 from portfoliod.sdk.sources import Source, open_source
 from portfoliod.sdk.strategy import Strategy, iso
@@ -20,6 +21,7 @@ from portfoliod.sdk.surroundings import workspace_source
 from portfoliod.workspace import read_settled
 
 _DAY = 86_400
+_MOST_DAYS = 20_000
 _RETRY_SECONDS = 30.0
 """After an error while it follows; of short candles a tenth of their length."""
 _PATIENCE_SECONDS = 60.0
@@ -69,12 +71,8 @@ def _job(strategy: Strategy, arguments: Sequence[str]) -> Job:
         type=lambda text: open_source(text, Path.cwd()),
         help="candles:DIR, ccxt:EXCHANGE[:spot] or simulated[:SEED]; else the workspace's venue says",
     )
-    parser.add_argument(
-        "--interval",
-        type=parse_interval,
-        default=strategy.interval,
-        help="length of a candle for both files, in place of the strategy's own",
-    )
+    own, said = strategy.interval, "length of a candle for both files, in place of the strategy's own"
+    parser.add_argument("--interval", type=parse_interval, default=own, help=said)
     parser.add_argument("--days", type=float, default=500.0, help="how much history to load (default: 500)")
     parser.add_argument("--at", type=_time, help="pretend that it is this time: ISO 8601 or epoch seconds")
     parser.add_argument("--backtest", action="store_true", help="write stats.json only")
@@ -85,8 +83,8 @@ def _job(strategy: Strategy, arguments: Sequence[str]) -> Job:
     job = parser.parse_args(arguments, namespace=Job())
     if job.backtest and job.live:
         raise UsageError("--backtest and --live exclude each other", mend="leave both out to write both files")
-    if not job.days > 0:
-        raise UsageError("--days is not positive", found=f"{job.days:g}", mend="write a number of days")
+    if not 0 < job.days < _MOST_DAYS:
+        raise UsageError("--days is not a history", found=f"{job.days:g}", mend=f"write at most {_MOST_DAYS} days")
     if job.interval != strategy.interval and (job.live or job.backtest):
         found = format_interval(job.interval)
         raise UsageError(
@@ -104,17 +102,16 @@ def _job(strategy: Strategy, arguments: Sequence[str]) -> Job:
 
 
 def _time(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            "--at is not a time", found=f'"{text}"', mend="write for instance 2024-01-31T12:00:00Z"
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    moment = -1.0
+    with contextlib.suppress(ValueError):
+        parsed = datetime.fromisoformat(text)
+        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    with contextlib.suppress(ValueError):
+        moment = float(text)
+    if not 0 <= moment < MILLISECONDS_FROM:
+        mend = "write for instance 2024-01-31T12:00:00Z, or epoch seconds"
+        raise UsageError("--at is not a time", found=f'"{text}"', mend=mend)
+    return moment
 
 
 def _publish(strategy: Strategy, job: Job) -> float:
@@ -189,7 +186,7 @@ def _candles(strategy: Strategy, job: Job) -> tuple[dict[str, Candles], float]:
         kept = f"the position is that of {iso(_closed(candles))}"
         mend = "where a market has no trade for so long, take a longer interval"
         what = f"the candle that closed at {iso(due)} is not there"
-        _say("warning", PortfoliodError(what, where=f"{job.source.name} {', '.join(late)}", kept=kept, mend=mend))
+        _say("warning", PortfoliodError(what, where=" ".join((job.source.name, *late)), kept=kept, mend=mend))
     return candles, due
 
 
