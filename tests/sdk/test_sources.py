@@ -166,6 +166,11 @@ def strategy_in(workspace: Path, *, settings: str = "", portfolio: object = None
         ('[venues.paper]\nprices = "ccxt:binanceusdm"', "ccxt:binanceusdm"),
         ('default_venue = "x"\n[venues.x]\ndriver = "paper"\nseed = 9', "simulated:9"),
         ('default_venue = "x"\n[venues.x]\ndriver = "ccxt"\nexchange = "kraken"', "ccxt:kraken"),
+        ('default_venue = "x"\n[venues.x]\ndriver = "ccxt"\nexchange = "okx"\nmarket_type = "spot"', "ccxt:okx:spot"),
+        (
+            'default_venue = "x"\n[venues.x]\ndriver = "ccxt"\nexchange = "okx"\nsandbox = true',
+            "ccxt:okx (test network)",
+        ),
     ],
 )
 def test_the_source_is_the_one_that_the_venue_trades_at(workspace: Path, settings: str, name: str) -> None:

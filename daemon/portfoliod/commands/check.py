@@ -15,7 +15,7 @@ import msgspec
 from portfoliod.commands.accounts import Account, rewritten
 from portfoliod.credentials import Credentials, find_credentials, places, read_file, variable_prefix
 from portfoliod.documents import interval_of
-from portfoliod.errors import FileRejected, PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
+from portfoliod.errors import PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import LATEST, Journal, schema_of
 from portfoliod.model import ZERO, Problem
@@ -23,7 +23,7 @@ from portfoliod.outlets import check_outlets
 from portfoliod.reconciler.connection import resolve
 from portfoliod.service import open_connections
 from portfoliod.settings import Settings, load_settings
-from portfoliod.workspace import Workspace, read_settled
+from portfoliod.workspace import Workspace
 
 VENUE_SECONDS = 30.0
 """How long a venue has for everything that `--online` asks of it."""
@@ -172,11 +172,8 @@ def _sentences(intake: Intake) -> list[str]:
 def _compare_intervals(report: _Report, intake: Intake) -> None:
     """Report strategies whose statistics and state are of different candles: the weight is not that of the position."""
     for name in sorted(intake.strategies()):
-        told = []
-        for file in (report.workspace.stats_file(name), report.workspace.state_file(name)):
-            with contextlib.suppress(FileNotFoundError, FileRejected):
-                told.append(interval_of(read_settled(file, str(file))[0]))
-        if len(told) == 2 and None not in told and told[0] != told[1]:
+        told = [interval_of(file(name)) for file in (report.workspace.stats_file, report.workspace.state_file)]
+        if None not in told and told[0] != told[1]:
             problem = Problem(
                 "statistics and state are of different candles",
                 where=f"strategies/{name}",

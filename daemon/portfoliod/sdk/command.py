@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from portfoliod.documents import interval_of
-from portfoliod.errors import FileRejected, PortfoliodError, UsageError
+from portfoliod.errors import PortfoliodError, UsageError
 from portfoliod.prices.candles import MILLISECONDS_FROM, Candles, format_interval, parse_interval
 from portfoliod.sdk.returns import align, backtest
 from portfoliod.sdk.sources import Source, open_source
 from portfoliod.sdk.strategy import Strategy, iso
 from portfoliod.sdk.surroundings import workspace_source
-from portfoliod.workspace import read_settled
 
 _DAY = 86_400
 _MOST_DAYS = 20_000
@@ -149,10 +148,7 @@ def _publish(strategy: Strategy, job: Job) -> float:
 def _require_own_interval(strategy: Strategy) -> None:
     """Refuse a state beside statistics of other candles: the weight would be that of another strategy."""
     file = strategy.path.with_name("stats.json")
-    try:
-        found = interval_of(read_settled(file, str(file))[0])
-    except (FileNotFoundError, FileRejected):
-        return  # the daemon says what is wrong with it
+    found = interval_of(file)
     if found not in {None, format_interval(strategy.interval)}:
         raise PortfoliodError(
             "the statistics are those of other candles",
