@@ -178,6 +178,8 @@ def test_no_close_after_an_outage_is_missed(
     over = [NOON + k * width for k in range(1, 9) if NOON + k * width + width * 0.9 > exchange.down[1]]
     assert [at for _, at in stage.published] == [NOON, *over]
     assert all(now - at <= 5 for now, at in stage.published if at > exchange.down[1])
+    recovered = min(now for now, _ in stage.published if now >= exchange.down[1])
+    assert recovered <= exchange.down[1] + min(30.0, width / 10) + 1
     assert "the exchange gives no answer" in capsys.readouterr().err
 
 
