@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 
 from portfoliod.errors import FileRejected
 from portfoliod.jsontext import decode, printable, shortened
 from portfoliod.model import History, PortfolioConfig, State
+from portfoliod.workspace import read_settled
 
 LARGEST_STATS = 8 * 1024 * 1024
 """How many bytes dates and returns may take; other keys come on top."""
@@ -40,6 +43,10 @@ class _StateFile(msgspec.Struct):
 class _StatsFile(msgspec.Struct):
     daily_returns: list[float] | dict[str, float]
     daily_dates: list[str] | None = None
+
+
+class _Published(msgspec.Struct):
+    interval: str | None = None
 
 
 class _PortfolioFile(msgspec.Struct):
@@ -189,6 +196,13 @@ def parse_portfolio(raw: bytes, shown: str) -> PortfolioConfig:
         exchanges=file.exchanges,
         inputs_hash=file.inputs_hash,
     )
+
+
+def interval_of(file: Path) -> str | None:
+    """Return the length of candles that a state.json or stats.json names; None where it does not, or cannot be read."""
+    with contextlib.suppress(OSError, FileRejected, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(read_settled(file, str(file))[0], type=_Published).interval
+    return None
 
 
 def _misfit(what: str, shown: str, place: str, *, found: str = "", mend: str) -> FileRejected:

@@ -100,6 +100,22 @@ def test_check_finds_strategies_that_no_market_or_venue_fits(files: Files) -> No
     assert "nowhere" in ended.stdout
 
 
+def test_check_finds_a_state_and_statistics_of_different_candles(files: Files) -> None:
+    files.portfolio({})
+    for name, (stats, state) in {"same": ("1h", "1h"), "other": ("1d", "1h"), "silent": (None, "1h")}.items():
+        files.state(name, 1.0)
+        files.stats(name, noisy_returns(1))
+        for file, interval in (("stats.json", stats), ("state.json", state)):
+            path = files.root / "strategies" / name / file
+            path.write_text(json.dumps({**json.loads(path.read_text()), "interval": interval}))
+    ended = run_command(files.root, "check", "--json")
+    assert ended.returncode == 1
+    (problem,) = json.loads(ended.stdout)["problems"]
+    assert problem["where"] == "strategies/other"
+    assert problem["found"] == "interval 1d in stats.json, 1h in state.json"
+    assert problem["mend"]
+
+
 def test_check_of_a_misnamed_folder_says_so(files: Files) -> None:
     files.portfolio({})
     files.state("my strategy", 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+from tests.emulators.account import Account
 from tests.emulators.account_records import Market
 from tests.emulators.binance_markets import integer, listing, market_of, required, text
 from tests.emulators.faults import Request
@@ -37,7 +38,7 @@ class MarketPages:
             ("/fapi/v1/ticker/bookTicker", "ticker", lambda request: self._one_or_all(request, self.best)),
             ("/fapi/v1/premiumIndex", "mark_price", lambda request: self._one_or_all(request, self._mark)),
             ("/fapi/v1/depth", "book", self._depth),
-            ("/fapi/v1/klines", "candles", self._candles),
+            ("/fapi/v1/klines", "candles", lambda request: candles(self._account, request)),
         ]
         return [Route("GET", path, kind, handler, signed=False) for path, kind, handler in pages]
 
@@ -138,21 +139,23 @@ class MarketPages:
         bids = [[text(price - market.tick * level), SIZE] for level in range(levels)]
         return bids, [[text(price + market.tick * (level + 1)), SIZE] for level in range(levels)]
 
-    def _candles(self, request: Request) -> Reply:
-        """Answer klines: the present price in every one."""
-        market = market_of(self._account, request.params)
-        width = INTERVALS.get(required(request.params, "interval"), 0) * 1000
-        if not width:
-            raise Refusal(-1120, "Invalid interval.")
-        limit = min(integer(request.params, "limit", 500), 1500)
-        last = min(integer(request.params, "endTime", 1 << 62), self._account.now()) // width * width
-        first = max(integer(request.params, "startTime", 0), last - (limit - 1) * width)
-        first += -first % width
-        price = text(self.price(market))
-        volume = ["1000", text(self.price(market) * 1000), 100, "500", text(self.price(market) * 500), "0"]
-        opened = range(first, last + 1, width)
-        rows = [[at, *[price] * 4, volume[0], at + width - 1, *volume[1:]] for at in opened]
-        return Reply(rows[:limit])
+
+def candles(account: Account, request: Request) -> Reply:
+    """Answer klines: the present price in every one."""
+    market = market_of(account, request.params)
+    width = INTERVALS.get(required(request.params, "interval"), 0) * 1000
+    if not width:
+        raise Refusal(-1120, "Invalid interval.")
+    limit = min(integer(request.params, "limit", 500), 1500)
+    last = min(integer(request.params, "endTime", 1 << 62), account.now()) // width * width
+    first = max(integer(request.params, "startTime", 0), last - (limit - 1) * width)
+    first += -first % width
+    price = text(account.prices[market.id])
+    turnover = account.prices[market.id] * 1000
+    volume = ["1000", text(turnover), 100, "500", text(turnover / 2), "0"]
+    opened = range(first, last + 1, width)
+    rows = [[at, *[price] * 4, volume[0], at + width - 1, *volume[1:]] for at in opened]
+    return Reply(rows[:limit])
 
 
 def next_funding(now: int) -> int:

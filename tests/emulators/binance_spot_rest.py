@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tests.emulators.account_records import ZERO, Market, Order, OrderSide
+from tests.emulators.binance_market_data import candles
 from tests.emulators.binance_markets import client_id, decimals, integer, market_of, required, text
 from tests.emulators.binance_spot_rows import Row, listing, ordered, placed, ticker, traded
 from tests.emulators.faults import Request
@@ -36,6 +37,7 @@ class Rest:
             ("time", "time", lambda _: Reply({"serverTime": self._account.now()})),
             ("exchangeInfo", "markets", self._markets),
             ("ticker/24hr", "ticker", self._tickers),
+            ("klines", "candles", lambda request: candles(self._account, request)),
         )
         private = (
             ("GET", "account", "balance", self._balance),

@@ -93,10 +93,16 @@ def test_a_longer_history_only_adds_days(workspace: Path) -> None:
         (["--source", "candles:none"], 1, "no such folder"),
         (["--source", "ccxt:nowhere"], 2, "no such exchange"),
         (["--interval", "soon"], 2, "not an interval"),
-        (["--interval", "7h"], 2, "divide a day"),
+        (["--interval", "7h"], 2, "not a whole number of candles"),
+        (["--live", "--interval", "1d"], 2, "of another interval than the other"),
+        (["--backtest", "--interval", "1d"], 2, "of another interval than the other"),
         (["--days", "-1"], 2, "--days"),
         (["--days", "many"], 2, "--days"),
+        (["--days", "inf"], 2, "--days"),
+        (["--days", "nan"], 2, "--days"),
         (["--at", "noon"], 2, "--at is not a time"),
+        (["--at", "nan"], 2, "--at is not a time"),
+        (["--at", "1760000000000"], 2, "--at is not a time"),
         (["--live", "--backtest"], 2, "exclude each other"),
         (["--follow"], 2, "nothing to follow"),
         (["--days", "0.01"], 1, "no candles of BTCUSDT"),
@@ -114,10 +120,50 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(
     assert not published(path)
 
 
+def intervals(path: Path) -> dict[str, str]:
+    """Return the interval that each published file names."""
+    return {file.name: json.loads(file.read_text())["interval"] for file in path.parent.glob("*.json")}
+
+
+def test_both_files_are_of_the_strategys_interval_or_both_of_another(workspace: Path) -> None:
+    path = strategy_file(workspace)
+    path.write_text(path.read_text().replace("position=position", 'position=position, interval="4h"'))
+    for options, interval in (([], "4h"), (["--interval", "1d"], "1d"), (["--interval", "240m"], "4h")):
+        assert main(sdk.load(path), ["--source", "simulated", "--at", AT, "--days", "40", *options]) == 0
+        assert intervals(path) == {"state.json": interval, "stats.json": interval}
+    state = json.loads((path.parent / "state.json").read_text())
+    assert state["updated_at"] == AT
+
+
+def test_a_state_is_not_published_beside_statistics_of_another_interval(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = strategy_file(workspace)
+    options = ["--source", "simulated", "--at", AT, "--days", "40"]
+    assert main(sdk.load(path), [*options, "--interval", "1d"]) == 0
+    before = (path.parent / "state.json").read_bytes()
+    assert main(sdk.load(path), [*options, "--live"]) == 1
+    said = capsys.readouterr().err
+    assert "interval 1d; the strategy's is 1h" in said
+    assert "--backtest" in said
+    assert (path.parent / "state.json").read_bytes() == before
+    assert main(sdk.load(path), [*options, "--backtest"]) == 0
+    assert main(sdk.load(path), [*options, "--live"]) == 0
+    assert intervals(path) == {"state.json": "1h", "stats.json": "1h"}
+
+
+@pytest.mark.parametrize("stats", ["{", "[]", '{"interval": 7}', '{"daily_returns": []}', '{"interval": "1h"}'])
+def test_statistics_that_name_no_interval_keep_no_state_back(workspace: Path, stats: str) -> None:
+    path = strategy_file(workspace)
+    (path.parent / "stats.json").write_text(stats)
+    assert main(sdk.load(path), ["--live", "--source", "simulated", "--at", AT, "--days", "10"]) == 0
+
+
 @pytest.mark.slow
 def test_follow_publishes_at_every_close_until_it_is_interrupted(workspace: Path) -> None:
     path = strategy_file(workspace)
-    command = [sys.executable, str(path), "--live", "--follow", "--interval", "1s", "--days", "0.01"]
+    path.write_text(path.read_text().replace("position=position", 'position=position, interval="1s"'))
+    command = [sys.executable, str(path), "--live", "--follow", "--days", "0.01"]
     # Whoever runs the tests in the background has let SIGINT be ignored, and children inherit that.
     heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:  # noqa: PLW1509 - no threads

@@ -131,6 +131,118 @@ def test_a_program_that_is_no_strategy_may_run_all_of_them(strategies: Path) -> 
     assert '"position": 9.0' in (strategies / "other/state.json").read_text()
 
 
+LIBRARY = """
+import numpy as np
+from portfoliod import sdk
+
+def make():
+    return sdk.Strategy(symbol="BTCUSDT", position=lambda candles: np.ones(len(candles)))
+"""
+USER = """
+from signals import make
+
+strategy = make()
+
+if __name__ == "__main__":
+    strategy.publish_state({"BTCUSDT": 1.0}, at=0.0)
+"""
+BUILDER = """
+from portfoliod import sdk
+
+strategy = sdk.Strategy(symbol="BTCUSDT", position=lambda candles: candles.close * 0.0, folder="{folder}")
+strategy.publish_state({{"BTCUSDT": 1.0}}, at=0.0)
+"""
+
+
+def run(program: Path, library: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a script, with a folder of modules at hand."""
+    environment = {**os.environ, "PYTHONPATH": "" if library is None else str(library)}
+    command = [sys.executable, str(program)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["strategy.py", "other_name.py"])
+def test_a_strategy_that_a_library_builds_writes_beside_the_script_that_runs(strategies: Path, name: str) -> None:
+    """Also where the library lies among the strategies; never into the library's folder."""
+    for library in (strategies.parent / "lib", strategies / "other"):
+        library.mkdir(exist_ok=True)
+        (library / "signals.py").write_text(LIBRARY)
+        (strategies / "mine" / name).write_text(USER)
+        done = run(strategies / "mine" / name, library)
+        assert done.returncode == 0, done.stderr
+        assert (strategies / "mine/state.json").is_file()
+        (strategies / "mine/state.json").unlink()
+        assert not (library / "state.json").exists() or (library / "state.json").read_text() == PRECIOUS
+
+
+def test_a_strategy_that_a_library_builds_is_loaded_for_its_own_file(strategies: Path) -> None:
+    """Whatever runs: the file that is given to `load` says where."""
+    (strategies.parent / "signals.py").write_text(LIBRARY)
+    (strategies / "mine/strategy.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(strategies.parent)!r})\n{USER}\nsys.path.pop(0)\n"
+    )
+    assert sdk.load(strategies / "mine/strategy.py").path == strategies / "mine/strategy.py"
+    assert sdk.load(strategies / "other/strategy.py").name == "other"
+
+
+def test_a_strategy_that_imports_another_ones_writes_nothing_for_it(strategies: Path) -> None:
+    """What was imported is published into the folder of the script that runs, if at all."""
+    (strategies / "other/borrowed.py").write_text(STRATEGY)
+    (strategies / "mine/strategy.py").write_text(USER.replace("signals import make", "borrowed import strategy as it"))
+    text = (strategies / "mine/strategy.py").read_text().replace("make()", "it")
+    (strategies / "mine/strategy.py").write_text(text)
+    done = run(strategies / "mine/strategy.py", strategies / "other")
+    assert done.returncode == 0, done.stderr
+    assert (strategies / "mine/state.json").is_file()
+    assert (strategies / "other/state.json").read_text() == PRECIOUS
+
+
+def test_a_folder_can_be_given_and_another_ones_cannot(strategies: Path) -> None:
+    """From a notebook, or from a runner that builds many; a strategy that runs has its own."""
+    runner = strategies.parent / "all.py"
+    runner.write_text(BUILDER.format(folder=strategies / "mine"))
+    assert run(runner).returncode == 0
+    assert (strategies / "mine/state.json").is_file()
+    (strategies / "mine/strategy.py").write_text(BUILDER.format(folder=strategies / "other"))
+    done = run(strategies / "mine/strategy.py")
+    assert done.returncode != 0
+    assert "own folder only" in done.stderr
+    assert (strategies / "other/state.json").read_text() == PRECIOUS
+
+
+NOTEBOOK = f"""{LIBRARY}
+from portfoliod.prices.simulated import SimulatedPrices
+
+strategy = make()
+candles = {{"BTCUSDT": SimulatedPrices(1).candles("BTC", "USDT", 3600, 0, 86400 * 30)}}
+print(len(sdk.backtest(strategy.positions(candles), candles)))
+"""
+
+
+@pytest.mark.parametrize("way", ["-c", "-", "runner"])
+def test_without_a_script_of_a_strategy_all_but_publishing_works(tmp_path: Path, way: str) -> None:
+    """A notebook, a prompt and a runner have no strategy's folder: nothing is written at a guess."""
+    code = f"{NOTEBOOK}strategy.publish_state({{'BTCUSDT': 1.0}}, at=0.0)\n"
+    (tmp_path / "runner.py").write_text(code)
+    arguments = {"-c": ["-c", code], "-": ["-"], "runner": ["runner.py"]}[way]
+    done = subprocess.run(
+        [sys.executable, *arguments], input=code, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.strip() == "30", done.stderr
+    assert "no folder to publish into" in done.stderr
+    assert "folder=" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["runner.py"]
+
+
+def test_the_command_line_of_a_strategy_without_a_folder_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """This process runs no strategy.py."""
+    strategy = sdk.Strategy(symbol="BTCUSDT", position=lambda candles: candles.close)
+    with pytest.raises(SystemExit) as caught:
+        strategy.run(["--source", "simulated"])
+    assert caught.value.code == 2
+    assert "folder=" in capsys.readouterr().err
+
+
 def environments(root: Path) -> list[Mapping[str, str]]:
     """Return surroundings that name another workspace or folder."""
     return [{"PORTFOLIOD_ROOT": str(root)}, {"STRATEGY": "other"}, {"PWD": str(root / "strategies/other")}]

@@ -130,8 +130,32 @@ def test_losing_everything_in_a_day_is_an_error() -> None:
 
 
 def test_positions_that_do_not_match_their_candles_are_an_error() -> None:
-    with pytest.raises(PortfoliodError, match="do not match"):
+    with pytest.raises(PortfoliodError, match="the positions in BTCUSDT do not fit"):
         sdk.backtest({"BTCUSDT": np.ones(5)}, {"BTCUSDT": rising()})
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_positions_that_are_no_numbers_earn_nothing_but_an_error(wrong: float) -> None:
+    candles = rising()
+    positions = np.ones(len(candles))
+    positions[7] = wrong
+    with pytest.raises(PortfoliodError, match="the positions in BTCUSDT do not fit") as caught:
+        sdk.backtest({"BTCUSDT": positions}, {"BTCUSDT": candles})
+    assert "at candle 7" in caught.value.found
+
+
+def test_positions_may_be_a_list() -> None:
+    candles = rising()
+    ones = np.ones(len(candles))
+    by_list = sdk.backtest({"BTCUSDT": ones.tolist()}, {"BTCUSDT": candles})  # type: ignore[dict-item]
+    assert by_list.values.tolist() == sdk.backtest({"BTCUSDT": ones}, {"BTCUSDT": candles}).values.tolist()
+
+
+def test_nothing_to_test_is_said() -> None:
+    with pytest.raises(UsageError, match="there are no positions"):
+        sdk.backtest({}, {})
+    with pytest.raises(UsageError, match="no candles of ETHUSDT"):
+        sdk.backtest({"ETHUSDT": np.ones(5)}, {"BTCUSDT": rising()})
 
 
 def test_candles_have_to_divide_a_day_and_be_of_one_length() -> None:

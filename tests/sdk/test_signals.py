@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portfoliod import sdk
+from portfoliod.errors import UsageError
+from portfoliod.prices.candles import COLUMNS, parse_interval
 
 HOUR = 3600
 MIDNIGHT = 1_704_067_200
@@ -40,6 +42,24 @@ def test_hold_keeps_the_last_number(signal: sdk.Floats) -> None:
         last = last if np.isnan(value) else value
         expected.append(last)
     assert sdk.hold(signal).tolist() == expected
+
+
+@given(SIGNALS)
+def test_a_list_is_held_as_an_array_is(signal: sdk.Floats) -> None:
+    assert sdk.hold(signal.tolist()).tolist() == sdk.hold(signal).tolist()
+
+
+@given(st.integers(1, 400), st.sampled_from("smhdw"), st.sampled_from([60, 900, HOUR, 5400, 24 * HOUR]))
+def test_a_duration_is_a_whole_number_of_candles_or_refused(number: int, unit: str, interval: int) -> None:
+    candles = hours(3)
+    candles = sdk.Candles("BTCUSDT", interval, *(getattr(candles, name) for name in COLUMNS))
+    seconds = parse_interval(f"{number}{unit}")
+    if seconds % interval:
+        with pytest.raises(UsageError, match="not a whole number of candles") as caught:
+            candles.count(f"{number}{unit}")
+        assert caught.value.mend
+    else:
+        assert candles.count(f"{number}{unit}") * interval == seconds
 
 
 @given(SIGNALS, st.integers(0, 23), st.sets(st.integers(0, 59), max_size=50))

@@ -8,21 +8,22 @@ import ccxt
 import numpy as np
 import pytest
 
-from portfoliod.errors import FileRejected, UnknownSymbol, UsageError, VenueError, VenueUnreachable
+from portfoliod.errors import FileRejected, SettingsError, UnknownSymbol, UsageError, VenueError, VenueUnreachable
 from portfoliod.prices.simulated import SimulatedPrices
 from portfoliod.sdk.exchange import ExchangeCandles
 from portfoliod.sdk.sources import open_source
 from portfoliod.sdk.surroundings import workspace_source
+from portfoliod.venues.symbols import Directory, Listing
 
 HOUR = 3600
 DAY = 24 * HOUR
 START = 1_704_067_200
-MARKETS = {
-    "BTC/USDT": {"id": "BTCUSDT", "symbol": "BTC/USDT", "type": "spot"},
-    "BTC/USDT:USDT": {"id": "BTCUSDT", "symbol": "BTC/USDT:USDT", "type": "swap"},
-    "BTC/USDT:USDT-240628": {"id": "BTCUSDT_240628", "symbol": "BTC/USDT:USDT-240628", "type": "future"},
-    "ETH/USDT": {"id": "ETH-USDT", "symbol": "ETH/USDT", "type": "spot"},
-}
+LISTINGS = (
+    Listing("BTC/USDT", "BTCUSDT", "BTC", "USDT", "spot"),
+    Listing("BTC/USDT:USDT", "BTCUSDT", "BTC", "USDT", "swap"),
+    Listing("BTC/USDT:USDT-240628", "BTCUSDT_240628", "BTC", "USDT", "future"),
+    Listing("ETH/USDT", "ETH-USDT", "ETH", "USDT", "spot"),
+)
 
 
 class Exchange:
@@ -33,8 +34,8 @@ class Exchange:
         self.asked: list[str] = []
 
     def load_markets(self) -> Mapping[str, object]:
-        """Return four markets, two of which share an id."""
-        return MARKETS
+        """Count as asked."""
+        return {}
 
     def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> Sequence[Sequence[float | None]]:
         """Return at most a page of candles from `since` on, the one that is not closed yet among them."""
@@ -53,9 +54,13 @@ class Exchange:
         return [row for row in rows if row[0] >= since][: min(limit, self.page)]
 
 
+def candles_of(exchange: Exchange, market_type: str = "swap") -> ExchangeCandles:
+    return ExchangeCandles("test", exchange, lambda: Directory("test", LISTINGS, market_type, "USDT"))
+
+
 def test_an_exchange_is_asked_page_by_page_and_only_closed_candles_count() -> None:
     exchange = Exchange()
-    found = ExchangeCandles("test", exchange).candles("BTCUSDT", HOUR, START + 1800, START + 9 * DAY + 1800)
+    found = candles_of(exchange).candles("BTCUSDT", HOUR, START + 1800, START + 9 * DAY + 1800)
     expected = SimulatedPrices(1).candles("BTC", "USDT", HOUR, START + 1800, START + 9 * DAY + 1800)
     assert found.time.tolist() == expected.time.tolist()
     assert found.high.tolist() == expected.high.tolist()
@@ -64,29 +69,32 @@ def test_an_exchange_is_asked_page_by_page_and_only_closed_candles_count() -> No
 
 def test_a_market_younger_than_the_history_asked_for_gives_what_there_is() -> None:
     exchange = Exchange(listed=START + 200 * DAY, now=START + 210 * DAY)
-    found = ExchangeCandles("test", exchange).candles("BTCUSDT", HOUR, START, exchange.now)
+    found = candles_of(exchange).candles("BTCUSDT", HOUR, START, exchange.now)
     assert (found.time[0], found.closes_at[-1]) == (START + 200 * DAY, exchange.now)
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("market_type", "written", "meant"),
     [
-        ("BTCUSDT", "BTC/USDT:USDT"),
-        ("BTC-USDT", "BTC/USDT:USDT"),
-        ("BTC/USDT", "BTC/USDT"),
-        ("BTC/USDT:USDT", "BTC/USDT:USDT"),
-        ("ETHUSDT", "ETH/USDT"),
+        ("swap", "BTCUSDT", "BTC/USDT:USDT"),
+        ("swap", "BTC-USDT", "BTC/USDT:USDT"),
+        ("swap", "BTC/USDT", "BTC/USDT:USDT"),
+        ("swap", "ETHUSDT", "ETH/USDT"),
+        ("spot", "BTCUSDT", "BTC/USDT"),
+        ("spot", "BTC/USDT:USDT", "BTC/USDT:USDT"),
+        ("future", "BTCUSDT", "BTC/USDT:USDT-240628"),
+        ("future", "BTCUSDT_240628", "BTC/USDT:USDT-240628"),
     ],
 )
-def test_a_symbol_means_the_perpetual_market_unless_it_says_otherwise(written: str, meant: str) -> None:
+def test_a_symbol_means_the_market_that_the_venue_trades(market_type: str, written: str, meant: str) -> None:
     exchange = Exchange()
-    ExchangeCandles("test", exchange).candles(written, HOUR, START, START + DAY)
+    candles_of(exchange, market_type).candles(written, HOUR, START, START + DAY)
     assert set(exchange.asked) == {meant}
 
 
 def test_a_market_that_the_exchange_lacks_is_refused() -> None:
     with pytest.raises(UnknownSymbol):
-        ExchangeCandles("test", Exchange()).candles("XYZUSDT", HOUR, START, START + DAY)
+        candles_of(Exchange()).candles("XYZUSDT", HOUR, START, START + DAY)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +114,7 @@ def test_an_exchange_without_an_answer_differs_from_one_that_refuses(
             raise raised("nothing")
 
     with pytest.raises(error) as caught:
-        ExchangeCandles("test", Silent()).candles("BTCUSDT", HOUR, START, START + DAY)
+        candles_of(Silent()).candles("BTCUSDT", HOUR, START, START + DAY)
     assert type(caught.value) is error
 
 
@@ -134,7 +142,9 @@ def test_files_end_when_the_first_of_them_ends(tmp_path: Path) -> None:
         source.candles("BTCUSDT", 900, START, START + HOUR)
 
 
-@pytest.mark.parametrize("text", ["", "candles:", "ccxt", "ccxt:nowhere", "simulated:x", "BTCUSDT"])
+@pytest.mark.parametrize(
+    "text", ["", "candles:", "ccxt", "ccxt:nowhere", "ccxt:binance:margin", "simulated:x", "BTCUSDT"]
+)
 def test_what_is_no_source_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         open_source(text, Path())
@@ -152,10 +162,15 @@ def strategy_in(workspace: Path, *, settings: str = "", portfolio: object = None
     ("settings", "name"),
     [
         ("", "simulated:1"),
-        ("[venues.paper]\nseed = 7\nunknown_key = true", "simulated:7"),
+        ("[venues.paper]\nseed = 7\n[risk]\nunknown_key = true", "simulated:7"),
         ('[venues.paper]\nprices = "ccxt:binanceusdm"', "ccxt:binanceusdm"),
         ('default_venue = "x"\n[venues.x]\ndriver = "paper"\nseed = 9', "simulated:9"),
         ('default_venue = "x"\n[venues.x]\ndriver = "ccxt"\nexchange = "kraken"', "ccxt:kraken"),
+        ('default_venue = "x"\n[venues.x]\ndriver = "ccxt"\nexchange = "okx"\nmarket_type = "spot"', "ccxt:okx:spot"),
+        (
+            'default_venue = "x"\n[venues.x]\ndriver = "ccxt"\nexchange = "okx"\nsandbox = true',
+            "ccxt:okx (test network)",
+        ),
     ],
 )
 def test_the_source_is_the_one_that_the_venue_trades_at(workspace: Path, settings: str, name: str) -> None:
@@ -182,6 +197,24 @@ def test_invented_prices_never_stand_in_for_a_venue_that_is_not_paper(workspace:
         workspace_source(strategy_in(workspace, settings=settings))
 
 
-def test_settings_that_cannot_be_read_are_an_error(workspace: Path) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "default_venue = ",
+        "default_venue = 7",
+        "venues = 7",
+        '[venues.paper]\nprices = "ccxt:binance"\nmarket_typ = "spot"',
+        'default_venue = "x"\n[venues.x]\ndriver = "ccxt"\nexchange = "kraken"\nmarket_type = "spott"',
+        'default_venue = "x"\n[venues.x]\ndriver = "ccxt"\nexchange = "krakn"',
+    ],
+)
+def test_settings_that_leave_open_which_market_is_traded_are_an_error(workspace: Path, settings: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        workspace_source(strategy_in(workspace, settings=settings))
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize("portfolio", [{"exchanges": ["main"]}, {"exchanges": {"btc_trend_24h": 1}}, []])
+def test_routes_that_cannot_be_read_are_an_error(workspace: Path, portfolio: object) -> None:
     with pytest.raises(FileRejected):
-        workspace_source(strategy_in(workspace, settings="default_venue = "))
+        workspace_source(strategy_in(workspace, portfolio=portfolio))

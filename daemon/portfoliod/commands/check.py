@@ -14,6 +14,7 @@ import msgspec
 
 from portfoliod.commands.accounts import Account, rewritten
 from portfoliod.credentials import Credentials, find_credentials, places, read_file, variable_prefix
+from portfoliod.documents import interval_of
 from portfoliod.errors import AllocationError, PortfoliodError, SettingsError, UnknownSymbol, VenueUnreachable
 from portfoliod.intake import Intake
 from portfoliod.journal import LATEST, schema_of
@@ -69,6 +70,7 @@ def check_workspace(
             report.fine.append(_schema(workspace))
         intake = Intake.at_rest(workspace, settings.risk.max_position)
         report.fine += _sentences(intake)
+        _compare_intervals(report, intake)
         accounts = _open(report, settings, environment)
         asyncio.run(_look(report, settings, intake, accounts, online=online, seconds=seconds))
         for problem in intake.problems.values():
@@ -165,6 +167,21 @@ def _sentences(intake: Intake) -> list[str]:
     if portfolio is not None:
         fine.append(f"portfolio_config.json: {len(portfolio.weights)} weights, leverage {portfolio.leverage}")
     return fine
+
+
+def _compare_intervals(report: _Report, intake: Intake) -> None:
+    """Report strategies whose statistics and state are of different candles: the weight is not that of the position."""
+    for name in sorted(intake.strategies()):
+        told = [interval_of(file(name)) for file in (report.workspace.stats_file, report.workspace.state_file)]
+        if None not in told and told[0] != told[1]:
+            problem = Problem(
+                "statistics and state are of different candles",
+                where=f"strategies/{name}",
+                found=f"interval {told[0]} in stats.json, {told[1]} in state.json",
+                kept="both are in force",
+                mend=f"write both anew: python strategies/{name}/strategy.py",
+            )
+            report.add(problem, exit_code=1)
 
 
 def _open(report: _Report, settings: Settings, environment: Mapping[str, str]) -> dict[str, Account]:

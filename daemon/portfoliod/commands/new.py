@@ -22,7 +22,7 @@ def position(candles: sdk.Candles) -> sdk.Floats:
     return sdk.hold(np.where(above, 1.0, np.where(below, 0.0, np.nan)))
 
 
-strategy = sdk.Strategy(symbol="BTCUSDT", position=position)
+strategy = sdk.Strategy(symbol="BTCUSDT", position=position, interval="1h")
 
 if __name__ == "__main__":
     strategy.run()

@@ -79,8 +79,17 @@ class Candles:
         return self[int(np.searchsorted(self.time, time, side="left")) :]
 
     def count(self, duration: str) -> int:
-        """Return how many of these candles make a duration such as `24h` or `20d`, and at least 1."""
-        return max(1, round(parse_interval(duration) / self.interval))
+        """Return how many of these candles make a duration such as `24h` or `20d`.
+
+        Raises:
+            UsageError: it is no whole number of them.
+        """
+        count, rest = divmod(parse_interval(duration), self.interval)
+        if rest:
+            each = format_interval(self.interval)
+            found = f'"{duration}", with candles of {each}'
+            raise UsageError("not a whole number of candles", found=found, mend=f"write a multiple of {each}")
+        return count
 
 
 def parse_interval(text: str) -> int:

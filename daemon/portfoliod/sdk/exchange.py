@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 
-from portfoliod.errors import UnknownSymbol, UsageError, VenueError, VenueUnreachable
+from portfoliod.errors import UsageError, VenueError, VenueUnreachable
 from portfoliod.lean_ccxt import ccxt, exchange_class
 from portfoliod.prices.candles import Candles, format_interval
-from portfoliod.sdk.spelling import compact
+from portfoliod.venues.ccxtpro.client import make_client
+from portfoliod.venues.ccxtpro.markets import Markets, listing_of
+from portfoliod.venues.ccxtpro.settings import CcxtSettings
+from portfoliod.venues.symbols import Directory
 
 PAGE = 1000
 """Candles asked for at once; an exchange that gives fewer is asked more often."""
-_PREFERENCE = {"swap": 0, "spot": 1}
 
 
 class Exchange(Protocol):
@@ -35,9 +39,12 @@ class ExchangeCandles:
 
     delay: float | None = 3.0
 
-    def __init__(self, name: str, exchange: Exchange) -> None:
-        self.name = f"ccxt:{name}"
+    def __init__(self, name: str, exchange: Exchange, directory: Callable[[], Directory]) -> None:
+        """Take the exchange, and what makes a directory of its markets once they are loaded."""
+        self.name = name
         self._exchange = exchange
+        self._list = directory
+        self._directory: Directory | None = None
 
     def latest(self, symbols: Sequence[str], interval: int) -> float:  # noqa: ARG002 - files need to know
         """Return the time that it is."""
@@ -52,7 +59,10 @@ class ExchangeCandles:
             VenueError: it gave another answer than candles.
         """
         try:
-            rows = self._rows(self._unified(symbol), interval, start, end)
+            if self._directory is None:
+                self._exchange.load_markets()
+                self._directory = self._list()
+            rows = self._rows(self._directory.resolve(symbol), interval, start, end)
         except ccxt.NetworkError as error:
             raise VenueUnreachable(
                 "the exchange gives no answer", where=self.name, found=str(error)[:200], mend="try again later"
@@ -71,7 +81,7 @@ class ExchangeCandles:
 
     def _rows(self, symbol: str, interval: int, start: float, end: float) -> list[Sequence[float | None]]:
         step = interval * 1000
-        since = -int(-start * 1000 // step) * step
+        since = math.ceil(start * 1000)
         rows: list[Sequence[float | None]] = []
         while since + step <= end * 1000:
             page = self._exchange.fetch_ohlcv(symbol, format_interval(interval), since=since, limit=PAGE)
@@ -85,30 +95,52 @@ class ExchangeCandles:
                 since += PAGE * step  # the market did not exist yet
         return rows
 
-    def _unified(self, symbol: str) -> str:
-        markets = self._exchange.load_markets()
-        if symbol in markets:
-            return symbol
-        same = [
-            market
-            for market in markets.values()
-            if market["type"] in _PREFERENCE and compact(symbol) in {compact(market["id"]), compact(market["symbol"])}
-        ]
-        if not same:
-            raise UnknownSymbol(
-                f"the exchange has no market {symbol}", where=self.name, mend="write its own id or a unified symbol"
-            )
-        unified: str = min(same, key=lambda market: _PREFERENCE[market["type"]])["symbol"]
-        return unified
 
+def open_exchange(text: str) -> ExchangeCandles:
+    """Return the candles of an exchange that no venue names.
 
-def open_exchange(name: str) -> ExchangeCandles:
-    """Return the candles of the exchange that ccxt calls `name`.
+    Args:
+        text: ccxt's id of it, and perhaps what a symbol means there: `binance:spot`; else the perpetual.
 
     Raises:
-        UsageError: ccxt does not know it.
+        UsageError: ccxt does not know it, or there is no such type of market.
     """
-    kind = exchange_class("ccxt", name)
-    if kind is None:
-        raise UsageError("no such exchange", found=f'"{name}"', mend="write its ccxt id, for instance binanceusdm")
-    return ExchangeCandles(name, kind())
+    exchange, _, market_type = text.partition(":")
+    if exchange_class("ccxt", exchange) is None:
+        mend = "write its ccxt id, for instance binanceusdm"
+        raise UsageError("no such exchange", found=f'"{exchange}"', mend=mend)
+    if market_type not in {"", "swap", "future", "spot"}:
+        raise UsageError("no such type of market", found=f'"{market_type}"', mend="write swap, future or spot")
+    kind = market_type or "swap"
+    settings = msgspec.convert({"exchange": exchange, "market_type": kind}, CcxtSettings)
+    client = make_client(settings, None, f"ccxt:{text}", blocking=True)
+
+    def directory() -> Directory:
+        return Directory(f"ccxt:{text}", filter(None, map(listing_of, client.markets.values())), kind, settings.quote)
+
+    return ExchangeCandles(f"ccxt:{text}", client, directory)
+
+
+def open_venue_candles(venue: str, settings: CcxtSettings, where: str, *, linear: bool = False) -> ExchangeCandles:
+    """Return the candles of the markets that a venue trades, each by the names that it has there; without keys.
+
+    On a test network they are the test network's.
+
+    Args:
+        venue: its name.
+        settings: its table.
+        where: the settings file, for errors.
+        linear: leave inverse markets out, as paper accounts do.
+
+    Raises:
+        SettingsError: ccxt does not know the exchange, or cannot take the options.
+    """
+    client = make_client(settings, None, f"{where}  venues.{venue}", blocking=True)
+
+    def directory() -> Directory:
+        markets = Markets(venue, client, settings.market_type, settings.quote)
+        return markets.linear if linear else markets.directory
+
+    kind = "" if settings.market_type == "swap" else f":{settings.market_type}"
+    network = " (test network)" if settings.sandbox else ""
+    return ExchangeCandles(f"ccxt:{settings.exchange}{kind}{network}", client, directory)

@@ -67,6 +67,25 @@ def align(candles: Mapping[str, Candles]) -> dict[str, Candles]:
     return {symbol: market[np.isin(market.time, common)] for symbol, market in candles.items()}
 
 
+def checked(positions: Mapping[str, Floats], symbol: str, count: int, where: str = "") -> Floats:
+    """Return the positions in one market of `count` candles; `where` is the author's file, for errors.
+
+    Raises:
+        PortfoliodError: they are not one finite number a candle.
+    """
+    found = "nothing"
+    if symbol in positions:
+        values = np.asarray(positions[symbol], dtype=np.float64)
+        finite = np.isfinite(values)
+        if values.shape == (count,) and finite.all():
+            return values + 0.0  # turns -0.0 into 0.0
+        found = f"shape {values.shape} for {count} candles"
+        if values.shape == (count,):
+            found = f"{values[~finite][0]} at candle {int(np.argmin(finite))}"
+    mend = "return one finite number a candle; 0 while there is not enough history"
+    raise PortfoliodError(f"the positions in {symbol} do not fit", where=where, found=found, mend=mend)
+
+
 def backtest(
     positions: Mapping[str, Floats],
     candles: Mapping[str, Candles],
@@ -96,16 +115,20 @@ def backtest(
         slippage_bps: half the spread and what the market moves, likewise.
 
     Raises:
-        UsageError: the candles do not divide a day.
-        PortfoliodError: a day loses everything, or a position array does not match its candles.
+        UsageError: there are no positions, a market has no candles, or the candles do not divide a day.
+        PortfoliodError: a day loses everything, or positions are not one finite number a candle.
     """
+    if not positions or (missing := sorted(positions.keys() - candles.keys())):
+        what = f"there are no candles of {', '.join(missing)}" if positions else "there are no positions"
+        raise UsageError(what, mend="give positions, and the candles of each of their markets, by symbol")
     aligned = align({symbol: candles[symbol] for symbol in positions})
     clock = next(iter(aligned.values()))
     if _DAY % clock.interval:
         raise UsageError("daily returns need candles that divide a day", mend="take an interval such as 1h")
     cost = (fee_bps + slippage_bps) / 10_000
     earned = sum(
-        (_earned(positions[symbol], market, cost) for symbol, market in aligned.items()), start=np.zeros(len(clock))
+        (_earned(checked(positions, symbol, len(clock)), market, cost) for symbol, market in aligned.items()),
+        start=np.zeros(len(clock)),
     )
     days, row = np.unique(clock.time // _DAY, return_inverse=True)
     sums = np.bincount(row, weights=earned, minlength=len(days)).astype(np.float64)
@@ -116,12 +139,6 @@ def backtest(
 
 
 def _earned(positions: Floats, candles: Candles, cost: float) -> Floats:
-    if len(positions) != len(candles):
-        raise PortfoliodError(
-            f"the positions of {candles.symbol} do not match its candles",
-            found=f"{len(positions)} positions for {len(candles)} candles",
-            mend="return one position a candle",
-        )
     held = np.concatenate([[0.0], positions])[: len(candles)]
     growth = np.concatenate([candles.open, candles.close[-1:]])[1:] / candles.open - 1
     traded = np.abs(np.diff(held, prepend=0.0))

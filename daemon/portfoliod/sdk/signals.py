@@ -27,6 +27,7 @@ def windows(values: Floats, length: int) -> Floats:
 
 def hold(signal: Floats) -> Floats:
     """Return the signal with each NaN, which means "as it was", replaced by the value before it (at first 0)."""
+    signal = np.asarray(signal, dtype=np.float64)
     known = np.flatnonzero(~np.isnan(signal))
     last = np.searchsorted(known, np.arange(len(signal)), side="right")
     return np.concatenate([[0.0], signal[known]])[last]

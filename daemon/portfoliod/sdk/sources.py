@@ -11,7 +11,6 @@ from typing import Protocol
 from portfoliod.errors import UnknownSymbol, UsageError
 from portfoliod.prices.candles import Candles, find_candles, format_interval, read_candles
 from portfoliod.prices.simulated import SimulatedPrices
-from portfoliod.sdk.spelling import compact
 
 _DOLLARS = r"USDT|USDC|FDUSD|BUSD|TUSD|USD"
 _DOLLAR_MARKET = re.compile(rf"([A-Z0-9]+?)({_DOLLARS})")
@@ -32,6 +31,11 @@ class Source(Protocol):
     def candles(self, symbol: str, interval: int, start: float, end: float) -> Candles:
         """Return the candles that open at `start` or later and are closed at `end` (epoch seconds)."""
         ...
+
+
+def compact(symbol: str) -> str:
+    """Return a symbol without separators and settlement currency: `BTC/USDT:USDT` and `BTC-USDT` are `BTCUSDT`."""
+    return re.sub(r"[^A-Z0-9]", "", symbol.upper().split(":")[0])
 
 
 class FileCandles:
@@ -99,7 +103,7 @@ class SimulatedCandles:
 
 
 def open_source(text: str, folder: Path) -> Source:
-    """Return the source that `candles:DIR`, `ccxt:EXCHANGE`, `simulated` or `simulated:SEED` names.
+    """Return the source that `candles:DIR`, `ccxt:EXCHANGE[:TYPE]`, `simulated` or `simulated:SEED` names.
 
     Args:
         text: the source, as in `--source` and in `prices` of the paper venue.
@@ -120,5 +124,5 @@ def open_source(text: str, folder: Path) -> Source:
     raise UsageError(
         "not a source of candles",
         found=f'"{text}"',
-        mend="write candles:DIR, ccxt:EXCHANGE, simulated or simulated:SEED",
+        mend="write candles:DIR, ccxt:EXCHANGE, ccxt:EXCHANGE:spot, simulated or simulated:SEED",
     )

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import overload
@@ -13,28 +14,38 @@ from typing import overload
 import numpy as np
 
 from portfoliod.errors import FileRejected, PortfoliodError, UsageError
-from portfoliod.prices.candles import Candles, Floats
-from portfoliod.sdk.returns import DailyReturns, align
+from portfoliod.prices.candles import Candles, Floats, format_interval, parse_interval
+from portfoliod.sdk.returns import DailyReturns, align, checked
 from portfoliod.workspace import STRATEGY_NAME, write_atomically
 
 OneMarket = Callable[[Candles], Floats]
 SeveralMarkets = Callable[[Mapping[str, Candles]], Mapping[str, Floats]]
+_SAME = 1e-6
+"""Positions are published with so many digits; sums of another length differ by less."""
+_loading: ContextVar[Path | None] = ContextVar("_loading", default=None)
+"""The file that `load` is running."""
 
 
 class Strategy:
     """One strategy, defined at the top of the strategy.py that it lives in.
 
-    It writes into the folder of that file and nowhere else.
+    It writes into one folder and nowhere else: that of the strategy.py which runs or is given to `load`, whatever
+    module this is called in, or `folder`. In a notebook it has none: all but publishing works there.
 
     Attributes:
         symbols: the markets that it trades.
+        interval: the length of its candles in seconds.
     """
 
     @overload
-    def __init__(self, *, symbol: str, position: OneMarket) -> None: ...
+    def __init__(
+        self, *, symbol: str, position: OneMarket, interval: str = ..., folder: Path | str | None = ...
+    ) -> None: ...
 
     @overload
-    def __init__(self, *, symbols: Sequence[str], positions: SeveralMarkets) -> None: ...
+    def __init__(
+        self, *, symbols: Sequence[str], positions: SeveralMarkets, interval: str = ..., folder: Path | str | None = ...
+    ) -> None: ...
 
     def __init__(
         self,
@@ -43,6 +54,8 @@ class Strategy:
         position: OneMarket | None = None,
         symbols: Sequence[str] = (),
         positions: SeveralMarkets | None = None,
+        interval: str = "1h",
+        folder: Path | str | None = None,
     ) -> None:
         """Take one market and its function, or several and theirs.
 
@@ -51,21 +64,41 @@ class Strategy:
             position: from that market's candles to one target position a candle.
             symbols: the markets of `positions`.
             positions: from candles by symbol, aligned on common times, to an array of target positions by symbol.
+            interval: the length of a candle, such as `15m`, `1h` or `1d`; statistics and state are both of it.
+            folder: where it publishes, in place of the folder of the strategy.py that runs.
+
+        Raises:
+            TypeError: both are given, or neither, or `symbols` is a single string.
+            UsageError: `interval` is none.
         """
+        if isinstance(symbols, str):
+            raise TypeError(f'symbols is one string: write symbols=["{symbols}"], or symbol= and position=')
+        given = (symbol is not None, position is not None, bool(symbols), positions is not None)
+        if given not in {(True, True, False, False), (False, False, True, True)}:
+            raise TypeError("give symbol and position, or symbols and positions")
         self._one = symbol is not None
         if symbol is not None and position is not None:
             function = position
             self.symbols: tuple[str, ...] = (symbol,)
             self._positions: SeveralMarkets = lambda candles: {symbol: function(candles[symbol])}
-        elif symbols and positions is not None:
+        elif positions is not None:
             self.symbols, self._positions = tuple(symbols), positions
-        else:
-            raise TypeError("give symbol and position, or symbols and positions")
-        self._path = Path(sys._getframe(1).f_globals["__file__"]).absolute()
+        self.interval = parse_interval(interval)
+        self._path = (_loading.get() or _script()) if folder is None else Path(folder).absolute() / "strategy.py"
 
     @property
     def path(self) -> Path:
-        """The strategy.py that defined it."""
+        """The strategy.py that defined it.
+
+        Raises:
+            UsageError: none did.
+        """
+        if self._path is None:
+            raise UsageError(
+                "the strategy has no folder to publish into",
+                found="it was not made by a strategy.py, nor by a script in a folder of strategies/",
+                mend='give it one: sdk.Strategy(…, folder="strategies/NAME")',
+            )
         return self._path
 
     @property
@@ -77,36 +110,52 @@ class Strategy:
         """Return for each symbol the target position at the close of each candle (of the times that all markets have).
 
         Raises:
+            UsageError: a market has no candles.
             PortfoliodError: the author's function returned something else than one finite number a candle.
         """
+        if missing := [symbol for symbol in self.symbols if symbol not in candles]:
+            raise UsageError(f"there are no candles of {', '.join(missing)}", mend="give those of each market")
         aligned = align({symbol: candles[symbol] for symbol in self.symbols})
         wanted = self._positions(aligned)
-        return {symbol: self._checked(wanted, symbol, len(aligned[symbol])) for symbol in self.symbols}
+        return {symbol: checked(wanted, symbol, len(aligned[symbol]), str(self._path or "")) for symbol in self.symbols}
 
-    def _checked(self, wanted: Mapping[str, Floats], symbol: str, count: int) -> Floats:
-        found = ""
-        if symbol not in wanted:
-            found = "nothing"
-        else:
-            values = np.asarray(wanted[symbol], dtype=np.float64)
-            if values.shape != (count,):
-                found = f"shape {values.shape} for {count} candles"
-            elif not np.isfinite(values).all():
-                found = f"{values[~np.isfinite(values)][0]} at candle {int(np.argmin(np.isfinite(values)))}"
-        if found:
-            raise PortfoliodError(
-                f"the positions in {symbol} do not fit",
-                where=str(self.path),
-                found=found,
-                mend="return one finite number a candle; 0 while there is not enough history",
-            )
-        return values + 0.0  # turns -0.0 into 0.0
+    def refuse_look_ahead(self, candles: Mapping[str, Candles], positions: Mapping[str, Floats]) -> None:
+        """Evaluate the strategy without the last candles, at three cuts, and compare with what it wanted with them.
 
-    def publish_state(self, positions: Mapping[str, float], at: float) -> Path:
+        The cuts lie just behind a candle at which the position rose, one at which it fell, and any in the second half:
+        a decision that was taken with a later candle is another one without it.
+
+        Raises:
+            PortfoliodError: a position depends on a later candle.
+        """
+        aligned = align({symbol: candles[symbol] for symbol in self.symbols})
+        count = len(aligned[self.symbols[0]])
+        if count < 2:
+            return
+        random = np.random.default_rng(count)
+        steps = np.diff(np.stack([positions[symbol] for symbol in self.symbols]), axis=1)[:, :-1]
+        moves = (np.flatnonzero((steps > 0).any(axis=0)), np.flatnonzero((steps < 0).any(axis=0)))
+        cuts = {int(random.choice(move)) + 2 for move in moves if len(move)} | {int(random.integers(count // 2, count))}
+        for cut in sorted(cuts):
+            without = self.positions({symbol: market[:cut] for symbol, market in aligned.items()})
+            for symbol, market in aligned.items():
+                differs = np.abs(positions[symbol][:cut] - without[symbol]) > _SAME
+                if differs.any():
+                    at = int(np.argmax(differs))
+                    raise PortfoliodError(
+                        f"the positions in {symbol} look ahead",
+                        where=str(self._path or ""),
+                        found=f"at the candle of {iso(market.time[at])}: {positions[symbol][at]:g} with the "
+                        f"candles from {iso(market.time[cut])} on, {without[symbol][at]:g} without them",
+                        kept="the files before, if there were some",
+                        mend="let a position depend on its candle and earlier ones alone, and on no unseeded chance",
+                    )
+
+    def publish_state(self, positions: Mapping[str, float], at: float, interval: int | None = None) -> Path:
         """Write state.json: what the strategy wants to hold since `at` (epoch seconds), when its last candle closed.
 
         The time is that of the data and not of the call: a state from prices that stand still is seen to grow old, and
-        a second call writes the same bytes.
+        a second call writes the same bytes. `interval` is that of the candles, where it is not the strategy's own.
 
         Raises:
             FileRejected: the file cannot be written; the one before stays as it was.
@@ -117,7 +166,8 @@ class Strategy:
             document: dict[str, object] = {"position": rounded[symbol], "symbol": symbol}
         else:
             document = {"positions": rounded}
-        return self._write("state.json", {**document, "updated_at": _iso(at)})
+        told = {"interval": format_interval(interval or self.interval), "updated_at": iso(at)}
+        return self._write("state.json", {**document, **told})
 
     def publish_stats(self, returns: DailyReturns, facts: Mapping[str, object] | None = None) -> Path:
         """Write stats.json: the daily returns, their summary, and more facts that the daemon does not read.
@@ -131,6 +181,7 @@ class Strategy:
                 "daily_dates": returns.dates,
                 "daily_returns": [round(value, 10) for value in returns.values.tolist()],
                 "symbols": list(self.symbols),
+                "interval": format_interval(self.interval),
                 "total_return": round(returns.total, 6),
                 "sharpe": round(returns.sharpe, 4),
                 "max_drawdown": round(returns.max_drawdown, 6),
@@ -193,12 +244,25 @@ def load(path: Path) -> Strategy:
         raise UsageError("there is no such strategy", where=str(path), mend="name a strategy.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # a dataclass of the author looks itself up there
-    spec.loader.exec_module(module)
+    token = _loading.set(path.absolute())
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        _loading.reset(token)
     strategy = getattr(module, "strategy", None)
     if not isinstance(strategy, Strategy):
         raise UsageError("the file defines no strategy", where=str(path), mend="add a line: strategy = sdk.Strategy(…)")
     return strategy
 
 
-def _iso(time: float) -> str:
+def _script() -> Path | None:
+    """Return the strategy.py, or other script in a folder of strategies/, that is running; None where none is."""
+    program = getattr(sys.modules["__main__"], "__file__", None)
+    path = Path(program or "/").absolute()
+    lies_there = path.parent.parent.name == "strategies" and STRATEGY_NAME.fullmatch(path.parent.name)
+    return path if path.name == "strategy.py" or lies_there else None
+
+
+def iso(time: float) -> str:
+    """Return epoch seconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")

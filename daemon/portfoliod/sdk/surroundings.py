@@ -2,59 +2,81 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from portfoliod.errors import FileRejected, UsageError
+import msgspec
+
+from portfoliod.errors import SettingsError, UsageError
+from portfoliod.jsontext import decode
 from portfoliod.sdk.sources import Source, open_source
+from portfoliod.settings import parse_toml, read_table, venue_table
+from portfoliod.venues.ccxtpro.settings import CcxtSettings
+from portfoliod.venues.paper.venue import PaperSettings
+from portfoliod.workspace import Workspace, read_settled
 
-_PAPER: dict[str, Any] = {"driver": "paper"}
+
+class _Choice(msgspec.Struct):
+    default_venue: str = "paper"
+    venues: Mapping[str, Mapping[str, object]] = {}
+
+
+class _Routes(msgspec.Struct):
+    exchanges: Mapping[str, str] = {}
 
 
 def workspace_source(path: Path) -> Source:
     """Return the source of the same prices that the strategy is traded at.
 
     The venue is the one that `exchanges` in portfolio_config.json routes the strategy to, else `default_venue` in
-    portfoliod.toml, else the paper venue. What the settings hold besides is the daemon's to judge.
+    portfoliod.toml. Its table has to fit, whole: it says which market a symbol means. What else the two files hold is
+    the daemon's to judge, which keeps what it had: a mistake in [risk] makes no strategy fall silent. Nor do they have
+    to be this user's own: the daemon's user writes them, a strategy has another.
 
     Args:
         path: the strategy.py.
 
     Raises:
         UsageError: the venue's prices cannot be had; simulated ones would be a guess, and money may be at stake.
+        SettingsError: portfoliod.toml is no TOML, or the venue's table does not fit.
         FileRejected: a file of the workspace cannot be read.
     """
-    root = Path(os.environ.get("PORTFOLIOD_ROOT") or path.parent.parent.parent).absolute()
-    settings = _read(root / "config" / "portfoliod.toml", tomllib.loads)
-    portfolio = _read(root / "config" / "portfolio_config.json", json.loads)
-    routes = portfolio.get("exchanges") or {}
-    name = routes.get(path.parent.name, settings.get("default_venue", "paper"))
-    venue = (settings.get("venues") or {}).get(name, {})
-    if name == "paper":
-        venue = _PAPER | venue
-    match venue:
-        case {"driver": "paper"}:
-            prices = venue.get("prices", "simulated")
-            return open_source(f"simulated:{venue.get('seed', 1)}" if prices == "simulated" else str(prices), root)
-        case {"driver": "ccxt", "exchange": str(exchange)}:
-            return open_source(f"ccxt:{exchange}", root)
+    workspace = Workspace(Path(os.environ.get("PORTFOLIOD_ROOT") or path.absolute().parent.parent.parent))
+    file, where = workspace.settings_file, str(workspace.settings_file)
+    try:
+        choice = msgspec.convert(parse_toml(_read(file), file), _Choice)
+    except msgspec.ValidationError as error:
+        raise SettingsError(
+            "portfoliod.toml does not fit", where=where, found=str(error), mend="mend it: portfoliod check"
+        ) from error
+    shown = str(workspace.portfolio_file)
+    raw = _read(workspace.portfolio_file) or b"{}"
+    name = decode(raw, _Routes, shown, '{"exchanges": {"NAME": "VENUE"}}').exchanges.get(
+        path.parent.name, choice.default_venue
+    )
+    table = venue_table(choice.venues, name)
+    if table.get("driver") == "ccxt":
+        from portfoliod.sdk.exchange import open_venue_candles
+
+        return open_venue_candles(name, read_table(table, CcxtSettings, where=where, prefix=f"venues.{name}."), where)
+    if table.get("driver") == "paper":
+        paper = read_table(table, PaperSettings, where=where, prefix=f"venues.{name}.")
+        if public := paper.public():
+            from portfoliod.sdk.exchange import open_venue_candles
+
+            return open_venue_candles(name, public, where, linear=True)
+        return open_source(f"simulated:{paper.seed}" if paper.prices == "simulated" else paper.prices, workspace.root)
     raise UsageError(
         f"the candles of venue {name} are not known",
-        where=str(root / "config" / "portfoliod.toml"),
+        where=where,
         mend="say where they come from: --source candles:DIR or --source ccxt:EXCHANGE",
     )
 
 
-def _read(path: Path, parse: Any) -> dict[str, Any]:
+def _read(path: Path) -> bytes:
+    """Return a file's content, b"" where there is none."""
     try:
-        content = parse(path.read_text())
+        return read_settled(path, str(path))[0]
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise FileRejected(
-            f"{path.name} cannot be read", where=str(path), found=str(error), mend="mend it, or name a --source"
-        ) from error
-    return content if isinstance(content, dict) else {}
+        return b""

@@ -5,8 +5,9 @@ of a file's errors are told at once.
 """
 
 from portfoliod.settings.decoding import read_table
-from portfoliod.settings.load import ALLOCATOR_GROUP, load_settings, unknown_allocator
+from portfoliod.settings.load import ALLOCATOR_GROUP, load_settings, unknown_allocator, venue_table
 from portfoliod.settings.outlets import MetricsSettings, NotifySettings, NotifyTarget
+from portfoliod.settings.source import parse_toml
 from portfoliod.settings.tables import (
     NotNegative,
     OptimizerSettings,
@@ -31,7 +32,9 @@ __all__ = [
     "Settings",
     "drivers",
     "load_settings",
+    "parse_toml",
     "policy_of",
     "read_table",
     "unknown_allocator",
+    "venue_table",
 ]

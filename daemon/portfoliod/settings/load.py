@@ -28,10 +28,9 @@ def load_settings(path: Path) -> Settings:
         SettingsError: with every problem of the file.
     """
     settings = read_table(read_toml(path), Settings, where=str(path))
-    venues: dict[str, Mapping[str, object]] = {"paper": {"driver": "paper"}}
-    for name, venue in settings.venues.items():
-        venues[name] = {**venues.get(name, {}), **venue}
-        if "driver" not in venues[name]:
+    venues = {name: venue_table(settings.venues, name) for name in ("paper", *settings.venues)}
+    for name, venue in venues.items():
+        if "driver" not in venue:
             mend = 'add a line such as: driver = "paper"'
             raise SettingsError(f"[venues.{name}] names no driver", where=str(path), kept=KEPT, mend=mend)
     _check_names(settings, str(path))
@@ -45,6 +44,11 @@ def load_settings(path: Path) -> Settings:
             mend=f"name one of: {', '.join(sorted(venues))}",
         )
     return msgspec.structs.replace(settings, venues=venues)
+
+
+def venue_table(venues: Mapping[str, Mapping[str, object]], name: str) -> Mapping[str, object]:
+    """Return a venue's table, empty where there is none; the paper venue is there without a line."""
+    return {**({"driver": "paper"} if name == "paper" else {}), **venues.get(name, {})}
 
 
 def _check_names(settings: Settings, where: str) -> None:

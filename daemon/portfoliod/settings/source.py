@@ -30,7 +30,7 @@ def read_toml(path: Path) -> dict[str, object]:
 
     with contextlib.suppress(OSError):  # the file's own error tells more
         _require_guarded(path.parent, path.parent.stat())
-    return _parsed(read_settings(path, require, KEPT) or b"", path)
+    return parse_toml(read_settings(path, require, KEPT) or b"", path)
 
 
 def _require_guarded(path: Path, found: os.stat_result) -> None:
@@ -49,7 +49,12 @@ def _require_guarded(path: Path, found: os.stat_result) -> None:
     )
 
 
-def _parsed(raw: bytes, path: Path) -> dict[str, object]:
+def parse_toml(raw: bytes, path: Path) -> dict[str, object]:
+    """Return what the file's content holds.
+
+    Raises:
+        SettingsError: it is no TOML.
+    """
     try:
         table: dict[str, object] = tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as error:

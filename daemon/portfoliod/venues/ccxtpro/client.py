@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from portfoliod.credentials import Credentials, places
@@ -26,15 +26,16 @@ CREDENTIALS = {
 }
 NEVER = ("apiKey", "secret", "password", "uid", "walletAddress", "privateKey", "token", "login", "twofa")
 """Options that belong into the credentials."""
+_ASYNCHRONOUS = ("ccxt.pro", "ccxt.async_support")
 
 
-def make_client(settings: CcxtSettings, credentials: Credentials | None, where: str) -> Any:
-    """Return a client of the exchange: with websockets where ccxt.pro covers it, else without.
+def make_client(settings: CcxtSettings, credentials: Credentials | None, where: str, *, blocking: bool = False) -> Any:
+    """Return a client of the exchange: with websockets where ccxt.pro covers it, else without; or a blocking one.
 
     Raises:
         SettingsError: ccxt does not know the exchange, or cannot take the options.
     """
-    kind = client_class(settings.exchange, f"{where}.exchange")
+    kind = client_class(settings.exchange, f"{where}.exchange", ("ccxt",) if blocking else _ASYNCHRONOUS)
     if secret := next((name for name in NEVER if name in settings.options), None):
         raise SettingsError(
             "credentials do not belong into portfoliod.toml",
@@ -86,13 +87,13 @@ def require_credentials(settings: CcxtSettings, credentials: Credentials | None,
         )
 
 
-def client_class(exchange: str, where: str) -> Any:
+def client_class(exchange: str, where: str, packages: Iterable[str] = _ASYNCHRONOUS) -> Any:
     """Return ccxt's class for an exchange id.
 
     Raises:
         SettingsError: there is none.
     """
-    for package in ("ccxt.pro", "ccxt.async_support"):
+    for package in packages:
         if kind := exchange_class(package, exchange):
             return kind
     import difflib

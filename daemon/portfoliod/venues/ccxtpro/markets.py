@@ -51,6 +51,7 @@ class Markets:
 
     def __init__(self, venue: str, client: Any, market_type: str, quote: str) -> None:
         self.venue = venue
+        self._market_type, self._quote = market_type, quote
         listed = list(_markets(client, market_type, quote))
         self._by_symbol = {market.listing.symbol: market for market in listed}
         active = [market.listing for market in listed if market.active]
@@ -82,6 +83,12 @@ class Markets:
             if market.listing.kind == "spot" and market.listing.quote == quote
         }
 
+    @property
+    def linear(self) -> Directory:
+        """The markets whose cash is the quote currency, as paper accounts have them."""
+        listed = [market.listing for market in self._by_symbol.values() if not market.rules.inverse]
+        return Directory(self.venue, listed, self._market_type, self._quote)
+
     def inverse(self) -> Mapping[str, Market]:
         """Return the inverse perpetuals by the currency that they settle in."""
         return {
@@ -104,19 +111,25 @@ def _markets(client: Any, market_type: str, quote: str) -> Iterator[Market]:
     for raw in client.markets.values():
         if not _is_seen(raw, dialect, spot=market_type == "spot", quote=quote):
             continue
-        kind = next((kind for kind in ("swap", "future", "spot") if raw.get(kind)), None)
-        if kind is None or not raw.get("base"):
-            continue
+        listing = listing_of(raw)
         step = _step(raw["precision"].get("amount"), client.precisionMode)
-        if step is None:
+        if listing is None or step is None:
             continue
-        listing = Listing(raw["symbol"], str(raw["id"]), raw["base"], raw["quote"], kind)
+        kind = listing.kind
         size = decimal(raw.get("contractSize")) or ONE
         inverse = bool(raw.get("inverse")) and kind != "spot"
         unit = ONE if kind == "spot" or inverse else size
         told = decimal(at_path(raw.get("info"), dialect.market_maximum)) if dialect.market_maximum else None
         rules = _rules(raw, step, size, unit, inverse=inverse, maximum=told)
         yield Market(listing, rules, unit, active=raw.get("active") is not False)
+
+
+def listing_of(raw: Mapping[str, Any]) -> Listing | None:
+    """Return the names of a market of ccxt; None of an option, or of what has no base currency."""
+    kind = next((kind for kind in ("swap", "future", "spot") if raw.get(kind)), None)
+    if kind is None or not raw.get("base"):
+        return None
+    return Listing(raw["symbol"], str(raw["id"]), raw["base"], raw["quote"], kind)
 
 
 def _is_seen(raw: Mapping[str, Any], dialect: Dialect, *, spot: bool, quote: str) -> bool:

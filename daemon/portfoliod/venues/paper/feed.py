@@ -121,7 +121,7 @@ def open_feed(text: str, *, seed: int, speed: float, quote: str, root: Path, sta
     kind, _, rest = text.partition(":")
     if kind == "candles" and rest:
         try:
-            return ReplayFeed((root / rest).expanduser(), quote, speed, started)
+            return ReplayFeed(root / Path(rest).expanduser(), quote, speed, started)
         except (FileRejected, OSError) as error:
             raise SettingsError(
                 "the candles cannot be used", where=where, found=str(error), mend="mend `prices`"

@@ -27,10 +27,7 @@ class LiveSource:
         """Load the exchange's markets."""
         await self._exchange.read("load_markets", True)
         markets = Markets(self._exchange.venue, self._exchange.client, self._settings.market_type, self._settings.quote)
-        offers = {
-            symbol: Offer(listing, markets[symbol].rules) for symbol, listing in markets.directory.listings.items()
-        }
-        return {symbol: offer for symbol, offer in offers.items() if not offer.rules.inverse}
+        return {symbol: Offer(listing, markets[symbol].rules) for symbol, listing in markets.linear.listings.items()}
 
     async def close(self) -> None:
         """Close streams and connections."""

@@ -12,6 +12,7 @@ import msgspec
 from portfoliod.errors import MarketGone, VenueUnreachable
 from portfoliod.model import ZERO, Fill, Intent, IntentStatus, MarketRules, Side
 from portfoliod.settings import NotNegative, Positive, read_table
+from portfoliod.venues.ccxtpro.settings import CcxtSettings
 from portfoliod.venues.paper.account import Account
 from portfoliod.venues.paper.feed import open_feed
 from portfoliod.venues.paper.source import OfflineSource, Source
@@ -51,6 +52,19 @@ class PaperSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fee_bps: NotNegative = 5.0
     half_spread_bps: NotNegative = 1.0
     slippage_bps: NotNegative = 1.0
+
+    def public(self) -> CcxtSettings | None:
+        """Return the table of the exchange whose public prices these are; None where they are others."""
+        kind, _, exchange = self.prices.partition(":")
+        if kind != "ccxt" or not exchange:
+            return None
+        return CcxtSettings(
+            exchange=exchange,
+            market_type=self.market_type,
+            quote=self.quote,
+            options=self.options,
+            sandbox=self.sandbox,
+        )
 
 
 def open_paper(context: VenueContext, table: Mapping[str, object]) -> Venue:
@@ -205,18 +219,9 @@ class PaperVenue:
 
     def _open_source(self, started: float) -> Source:
         settings, context = self._settings, self._context
-        kind, _, exchange = settings.prices.partition(":")
-        if kind == "ccxt" and exchange:
-            from portfoliod.venues.ccxtpro.settings import CcxtSettings
+        if public := settings.public():
             from portfoliod.venues.paper.live import LiveSource
 
-            public = CcxtSettings(
-                exchange=exchange,
-                market_type=settings.market_type,
-                quote=settings.quote,
-                options=settings.options,
-                sandbox=settings.sandbox,
-            )
             return LiveSource(self.name, public, context.settings_file)
         feed = open_feed(
             settings.prices,
