@@ -282,6 +282,16 @@ def unlock(context: Context, symbol: str) -> None:
 
 
 @cli.command()
+@click.argument("symbol")
+@click.pass_obj
+def forget(context: Context, symbol: str) -> None:
+    """Take a market that is gone out of the books: nothing of it is followed any more."""
+    from portfoliod.commands import switches
+
+    click.echo(switches.forget(context.workspace(), symbol))
+
+
+@cli.command()
 @click.argument("name")
 @click.pass_obj
 def retire(context: Context, name: str) -> None:

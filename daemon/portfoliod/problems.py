@@ -22,6 +22,7 @@ class Owner(StrEnum):
     WATCHER = "watcher"
     DECIDER = "decider"
     OPTIMIZER = "optimizer"
+    WORKER = "worker"
 
 
 class Subject(Protocol):
@@ -39,7 +40,7 @@ class Strategy(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What is to be held of a market. Why it is not decided stands in the market's row, not among the problems."""
+    """What is to be held of a market. Why it is not decided, or not traded, stands in the market's own row."""
 
     key: Key
     strategy: str = ""

@@ -106,6 +106,16 @@ class Service:
             desk.intake.read_all()
             return await Reconciler(desk).once()
 
+    async def close_positions(self) -> dict[Key, Look]:
+        """Reconcile what the journal knows, as `flatten` needs it: no file is read, nothing is optimized or decided.
+
+        Raises:
+            PortfoliodError: as `once`.
+        """
+        async with self._opened() as (desk, _):
+            _say_read_only(desk.connections)
+            return await Reconciler(desk).once(decide=False)
+
     @contextlib.asynccontextmanager
     async def _opened(self) -> AsyncIterator[tuple[Desk, Journal]]:
         """Hold the lock, the journal and the venues."""

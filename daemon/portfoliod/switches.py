@@ -7,6 +7,7 @@ and `flatten` where managed positions are closed too.
 from __future__ import annotations
 
 import contextlib
+import time
 
 import msgspec
 
@@ -23,6 +24,8 @@ class HaltSwitch:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._in_memory: Halt | None = None
+        self._since = 0.0
+        """When it began, in epoch seconds."""
         self._named = False
         """Whether the file exists, without its words: they are in memory, and go with it."""
 
@@ -57,7 +60,7 @@ class HaltSwitch:
                 with contextlib.suppress(FileExistsError):  # somebody halted meanwhile, perhaps to flatten: that stands
                     create_atomically(self._workspace.halt_file, content)
         except OSError:
-            self._in_memory = halt
+            self._in_memory, self._since = halt, time.time()
             with contextlib.suppress(OSError):
                 # A full disk has no room for a reason, but perhaps for a name.
                 self._workspace.halt_file.touch()
@@ -70,6 +73,11 @@ class HaltSwitch:
             self.trip(halt.reason, halt.cause, flatten=halt.flatten)
         if self._workspace.halted() and self._lines():
             self._in_memory, self._named = None, False
+
+    def resumed(self, at: float) -> None:
+        """Take in when a person resumed last, in epoch seconds: a halt in memory that began before is over."""
+        if at >= self._since and not self._workspace.halted():
+            self._in_memory = None
 
     def clear(self) -> Halt | None:
         """Remove the halt and return what it was, None where there was none."""

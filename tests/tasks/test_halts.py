@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from portfoliod.commands import switches
 from portfoliod.errors import KeysRefused, VenueUnreachable
 from portfoliod.model import Halt, HaltCause, Side, Standing
+from portfoliod.optimizer import Optimizer
+from portfoliod.service import _adopt
 from portfoliod.switches import HaltSwitch
+from portfoliod.watcher import Watcher
 from portfoliod.workspace import Workspace
 from tests.harness.workspace import Files
-from tests.tasks.scripted_venue import BTC, Trading, trade
+from tests.tasks.scripted_venue import BTC, Trading, trade, until
 
 LOSS = Halt("equity 7900.00 is 21.0 % below its high", HaltCause.DRAWDOWN)
 
@@ -114,3 +120,80 @@ def test_a_journal_write_that_cannot_be_done_fails_alone_and_halts_nothing(files
         assert (journal.failed, trading.halted()) == (None, "")
 
     trade(files, scenario)
+
+
+def test_who_resumes_ends_a_halt_that_the_daemon_could_not_write_down(files: Files) -> None:
+    """It is held in memory only: removing a file that never was ends nothing, and the daemon must not halt again."""
+
+    async def scenario(trading: Trading) -> None:
+        blocked = trading.workspace.var.parent / "var.away"
+        switch = trading.workspace.halt_file
+        trading.workspace.halt_file = blocked / "HALT"
+        trading.desk.halt.trip(LOSS.reason, LOSS.cause)
+        assert trading.halted() == LOSS.reason
+        trading.workspace.halt_file = switch
+        switches.resume(trading.workspace)
+        await trading.journal.reread_switches()
+        assert trading.desk.halt.note() is None
+        assert (trading.halted(), trading.workspace.halted()) == ("", False)
+        assert trading.desk.halt.after_drawdown
+
+    trade(files, scenario)
+
+
+def test_once_halts_on_a_drawdown_before_it_trades(files: Files) -> None:
+    """For those who run it by cron: nothing else ever looks at the account."""
+
+    async def scenario(trading: Trading) -> None:
+        trading.want(trend=1.0)
+        await trading.reconciler.once()
+        trading.venue.value = Decimal(7_000)
+        trading.want(trend=2.0)
+        (look,) = (await trading.reconciler.once()).values()
+        assert trading.halted().startswith("max_drawdown: equity 7000.00")
+        assert look.standing is Standing.REFUSED
+        assert trading.venue.held == {BTC.symbol: Decimal("0.2")}
+
+    trade(files, scenario, settings="[risk]\nmax_drawdown = 0.2\n")
+
+
+def test_what_is_closed_needs_no_file_and_no_decision(files: Files) -> None:
+    """`flatten` with the daemon down: neither an optimization nor a broken file may come between."""
+
+    async def scenario(trading: Trading) -> None:
+        trading.want(trend=1.0)
+        await trading.reconciler.once()
+        HaltSwitch(trading.workspace).trip("enough", flatten=True)
+        trading.want(trend=2.0)
+        trading.venue.trouble["equity", ""] = VenueUnreachable("timeout")
+        trading.venue.trouble["verify", ""] = VenueUnreachable("timeout")
+        decided = trading.journal.targets[BTC].number
+        worker = trading.reconciler.worker(BTC)
+        assert (await worker.look()).standing is Standing.WORKING
+        assert (await worker.look()).standing is Standing.IN_STEP
+        assert trading.venue.held == {BTC.symbol: 0}
+        assert trading.journal.targets[BTC].number == decided
+
+    trade(files, scenario)
+
+
+def test_a_reload_swaps_the_policy_whole_and_wakes_every_market(files: Files) -> None:
+    """A limit that was raised lets go at once what it refused, and not a resync later."""
+
+    async def scenario(trading: Trading) -> None:
+        trading.want(trend=1.0)
+        async with trading.running():
+            await until(lambda: BTC in trading.reconciler.workers)
+            worker = trading.reconciler.worker(BTC)
+            await until(lambda: worker.refused_by == "max_symbol_notional")
+            before = trading.desk.policy
+            risk = msgspec.structs.replace(trading.settings.risk, max_symbol_notional=0.0)
+            optimizer = Optimizer(trading.settings, trading.desk.intake, trading.journal)
+            watcher = Watcher(
+                trading.desk.intake, trading.journal, changed=print, switched=lambda: None, retire_removed=False
+            )
+            _adopt(msgspec.structs.replace(trading.settings, risk=risk), trading.reconciler, optimizer, watcher)
+            assert before.limits.max_symbol_notional == 1
+            await until(lambda: trading.venue.held.get(BTC.symbol))
+
+    trade(files, scenario, settings="[risk]\nmax_symbol_notional = 1\n[reconciler]\nresync_seconds = 3600\n")

@@ -7,14 +7,15 @@ import os
 import time
 from contextlib import suppress
 
-from portfoliod.commands.status import current_status
+from portfoliod.commands.status import current_status, daemon_status
 from portfoliod.errors import PortfoliodError
 from portfoliod.host import holder
-from portfoliod.journal import CONFIRMED, Marked, Noted, Released, Retired, Retirement, Store, change
+from portfoliod.journal import CONFIRMED, Dropped, Marked, Noted, Released, Retired, Retirement, Store, change
 from portfoliod.logs import start_log
-from portfoliod.model import HaltCause, Key, Standing
+from portfoliod.model import ZERO, HaltCause, Key, Standing
 from portfoliod.service import Service, exit_code_of
 from portfoliod.settings import Settings
+from portfoliod.status import plain
 from portfoliod.switches import HaltSwitch
 from portfoliod.workspace import STRATEGY_NAME, Workspace, signature
 
@@ -34,8 +35,9 @@ def halt(workspace: Workspace, reason: str) -> str:
 
 def resume(workspace: Workspace) -> str:
     """Remove var/HALT and say so."""
-    was = HaltSwitch(workspace).clear()
-    sentences = ["resumed: targets are traded again" if was else "not halted"]
+    was, running = HaltSwitch(workspace).clear(), daemon_status(workspace)
+    halted = was is not None or (running is not None and running.state == "halted")
+    sentences = ["resumed: targets are traded again" if halted else "not halted"]
     try:
         sentences += _confirm(workspace, anew=was is not None and was.cause is HaltCause.DRAWDOWN)
     finally:
@@ -73,7 +75,7 @@ def flatten(workspace: Workspace, settings: Settings, *, verbose: bool) -> tuple
     again = "halted; after `portfoliod resume` the targets are traded again"
     if holder(workspace.lock_file) is None:
         start_log("auto", verbose=verbose)
-        looks = asyncio.run(Service(workspace, settings, live=True).once())
+        looks = asyncio.run(Service(workspace, settings, live=True).close_positions())
         code = exit_code_of(looks)
         open_keys = [str(key) for key, look in looks.items() if look.standing is not Standing.IN_STEP]
     else:
@@ -104,11 +106,10 @@ def unlock(workspace: Workspace, symbol: str) -> str:
     Raises:
         PortfoliodError: nothing of that name is locked.
     """
-    wanted = _letters(symbol)
 
     def lift(store: Store) -> tuple[list[Key], list[Key]]:
         locked = list(store.locks())
-        meant = [key for key in locked if wanted in {_letters(key.symbol), _letters(key.symbol.partition(":")[0])}]
+        meant = [key for key in locked if _names(key, symbol)]
         for key in meant:
             store.store(Released(key))
         return meant, locked
@@ -121,6 +122,38 @@ def unlock(workspace: Workspace, symbol: str) -> str:
         )
     _wake(workspace)
     return "\n".join(f"unlocked: {key}; its position is taken over as it is" for key in lifted)
+
+
+def forget(workspace: Workspace, symbol: str) -> str:
+    """Take a market out of the books, whatever is wanted or held there, and say what is not followed any more.
+
+    Raises:
+        PortfoliodError: no market of that name is managed.
+    """
+
+    def drop(store: Store) -> tuple[list[str], list[Key]]:
+        state = store.state()
+        managed = sorted({*state.targets, *state.books, *(intent.key for intent in state.open_intents.values())})
+        meant = [key for key in managed if _names(key, symbol)]
+        said = []
+        for key in meant:
+            target, book = state.targets.get(key), state.books.get(key)
+            orders = sum(intent.key == key for intent in state.open_intents.values())
+            said.append(
+                f"forgotten: {key}; its target was {plain(target.quantity if target else ZERO)}, "
+                f"its position by our fills {plain(book.expected if book else ZERO)}, open orders {orders}"
+            )
+            store.store(Dropped(key))
+        return said, managed
+
+    said, managed = change(workspace.journal_file, drop) if workspace.journal_file.exists() else ([], [])
+    if not said:
+        found = f"managed is: {', '.join(map(str, managed)) or 'nothing'}"
+        raise PortfoliodError("no such market", where=symbol, found=found, mend="portfoliod status lists them")
+    _wake(workspace)
+    return "\n".join(
+        [*said, "what is held there is yours to close; a strategy that names the market takes it up again"]
+    )
 
 
 def retire(workspace: Workspace, name: str) -> str:
@@ -165,6 +198,11 @@ def _wake(workspace: Workspace) -> None:
     with suppress(OSError):
         workspace.wake_file.touch()
         os.utime(workspace.wake_file)
+
+
+def _names(key: Key, symbol: str) -> bool:
+    """Return whether a person who writes a symbol means a market."""
+    return _letters(symbol) in {_letters(key.symbol), _letters(key.symbol.partition(":")[0])}
 
 
 def _letters(symbol: str) -> str:

@@ -104,6 +104,12 @@ class Released(msgspec.Struct, frozen=True):
     key: Key
 
 
+class Dropped(msgspec.Struct, frozen=True):
+    """A person took a market out: its target, its position and its orders are no matter any more."""
+
+    key: Key
+
+
 class Believed(msgspec.Struct, frozen=True):
     """A venue's equity was read, and is believed."""
 
@@ -166,17 +172,23 @@ class Noted(msgspec.Struct, frozen=True):
     value: str
 
 
-Traded = Decided | Ascribed | Intended | Settled | Filled | TakenOver | Expected | Locked | Unlocked | Released
+Traded = (
+    Decided | Ascribed | Intended | Settled | Filled | TakenOver | Expected | Locked | Unlocked | Released | Dropped
+)
 Event = Traded | Believed | Doubted | Marked | Kept | Retired | Forgotten | Noted
 
 
 class Switches(msgspec.Struct, frozen=True):
     """What commands change from outside, as it is in the file."""
 
+    targets: frozenset[Key]
+    """Markets that have one."""
     locks: dict[Key, Lock]
     books: dict[Key, Book]
     open_orders: frozenset[str]
     high_water: HighWater | None
+    confirmed_at: float
+    """When a person stood by the equity, and resumed, last, in epoch seconds; 0 for never."""
     retirements: list[Retirement]
 
 
@@ -191,6 +203,8 @@ class JournalState(msgspec.Struct):
     in_parts: dict[Key, int] = {}
     """The decision in force of each key whose last order is a part of a split one: more was to follow."""
     high_water: HighWater | None = None
+    confirmed_at: float = 0.0
+    """When a person resumed last, as far as that was read."""
     filled: dict[str, tuple[Key, Decimal]] = {}
     """The sum of the fills of each order that is open, or ended lately."""
     ended: deque[str] = msgspec.field(default_factory=deque)
@@ -198,7 +212,9 @@ class JournalState(msgspec.Struct):
 
     def take_in(self, switches: Switches) -> None:
         """Take in what commands changed. What did not change stays the same object."""
-        self.high_water = switches.high_water
+        self.high_water, self.confirmed_at = switches.high_water, switches.confirmed_at
+        for key in self.targets.keys() - switches.targets:
+            del self.targets[key]
         _become(self.locks, switches.locks)
         _become(self.books, switches.books)
         for client_id in self.open_intents.keys() - switches.open_orders:
@@ -234,7 +250,10 @@ def apply(state: JournalState, event: Event) -> None:  # noqa: C901, PLR0912 - o
             state.locks[lock.key] = lock
         case Unlocked(key):
             state.locks.pop(key, None)
-        case Released(key):
+        case Released(key) | Dropped(key):
+            if isinstance(event, Dropped):
+                state.targets.pop(key, None)
+                state.in_parts.pop(key, None)
             state.locks.pop(key, None)
             state.books.pop(key, None)
             for client_id in [other.client_id for other in state.open_intents.values() if other.key == key]:

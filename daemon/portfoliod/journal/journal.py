@@ -19,9 +19,6 @@ from portfoliod.journal.store import Store
 from portfoliod.journal.writer import Writer, Written
 from portfoliod.model import Decision, Fill, HighWater, Intent, IntentStatus, Key, Lock, Worth
 
-CONFIRMED = "equity_confirmed"
-"""The fact: when a person last said that the equity is right, in epoch seconds."""
-
 
 class Journal:
     """What was decided, intended, filled and locked, in this process and the ones before it."""

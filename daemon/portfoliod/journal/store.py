@@ -22,6 +22,8 @@ OPEN = "status IN ('intended', 'unknown', 'working')"
 """As the index of open intents words it: SQLite uses it only where a query says the same."""
 EVERY_EQUITY = 7 * 86_400.0
 """Seconds for which every equity that was read is kept; of each hour before, the last."""
+CONFIRMED = "equity_confirmed"
+"""The fact: when a person last said that the equity is right, in epoch seconds."""
 HIGH_WATER = "high_water"
 """The fact: the equity that a drawdown is measured from."""
 OF_KEY = "WHERE venue = :venue AND symbol = :symbol"
@@ -64,6 +66,9 @@ class Store:
                 self.connection.execute(f"DELETE FROM locks {OF_KEY}", key._asdict())
             case events.Released(key):
                 self._release(key)
+            case events.Dropped(key):
+                self._release(key)
+                self.connection.execute(f"DELETE FROM targets {OF_KEY}", key._asdict())
             case events.Believed(venue, at, equity):
                 self._keep_equity(venue, at, equity)
                 self._replace("capital", {"venue": venue, **_columns(event.after(self.worths().get(venue)))})
@@ -105,7 +110,11 @@ class Store:
         """Return what commands change."""
         rows = self.connection.execute(f"SELECT client_id FROM intents INDEXED BY intents_open WHERE {OPEN}")
         open_orders = frozenset(row["client_id"] for row in rows)
-        return Switches(self.locks(), self.books(), open_orders, self.high_water(), self.retirements())
+        targets = frozenset(map(_key, self.connection.execute("SELECT venue, symbol FROM targets")))
+        confirmed_at = float(self.meta(CONFIRMED) or 0)
+        return Switches(
+            targets, self.locks(), self.books(), open_orders, self.high_water(), confirmed_at, self.retirements()
+        )
 
     def meta(self, key: str) -> str | None:
         """Return a fact, or None."""

@@ -10,15 +10,26 @@ from functools import partial
 
 import structlog
 
-from portfoliod.errors import KeysRefused, UnknownSymbol, VenueError, VenuePaused, VenueStopped, VenueUnreachable
+from portfoliod.errors import (
+    KeysRefused,
+    MarketGone,
+    UnknownSymbol,
+    VenueError,
+    VenuePaused,
+    VenueStopped,
+    VenueUnreachable,
+)
 from portfoliod.intake import PORTFOLIO, Kind, Source
-from portfoliod.model import Decision, Key, PortfolioConfig, Problem
+from portfoliod.model import Decision, Key, MarketRules, PortfolioConfig, Problem
 from portfoliod.problems import Owner, Part, Strategy, Target
 from portfoliod.reconciler.connection import Connection, resolve
 from portfoliod.reconciler.desk import Desk
 from portfoliod.targets import Wanted, ascribed_anew, changed, decide, wanted
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_ANY_RULES = MarketRules(step=Decimal(1))
+"""Of a market that is gone: nothing, by whatever rules, is nothing."""
 
 
 class Decider:
@@ -96,6 +107,12 @@ class Decider:
         except (KeysRefused, VenuePaused, VenueStopped) as error:
             self.desk.venue_failed(connection, error)
             return None
+        except MarketGone as error:
+            last = self.desk.journal.targets.get(want.key)
+            if want.exposure != 0 or last is None:
+                self._refuse(want.key, error.what)
+                return None
+            price, rules = last.price, _ANY_RULES
         except (VenueError, UnknownSymbol) as error:
             self._refuse(want.key, error.what)
             return None

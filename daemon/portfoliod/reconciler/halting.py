@@ -43,6 +43,7 @@ class HaltController:
 
     def note(self) -> Halt | None:
         """Log a halt that began or ended since the last call, and return the one in force."""
+        self._switch.resumed(self._journal.state.confirmed_at)
         self._switch.write_out()
         halt = self.now()
         if halt is not None and self._noted is None:

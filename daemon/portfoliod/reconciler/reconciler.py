@@ -62,8 +62,11 @@ class Reconciler:
             while True:
                 self._deliver(await self.mailbox.take())
 
-    async def once(self) -> dict[Key, Look]:
-        """Decide, look at every key until nothing is left to do at once, and return where each stands.
+    async def once(self, *, decide: bool = True) -> dict[Key, Look]:
+        """Look at every key until nothing is left to do at once, and return where each stands.
+
+        Args:
+            decide: look at the accounts before that, which may halt, and decide what is wanted.
 
         Raises:
             VenueUnreachable: a venue cannot be reached; what can be done on the others was done.
@@ -78,7 +81,9 @@ class Reconciler:
         if failures and isinstance(failures[0], SettingsError):
             raise failures[0]
         self.note_switches()
-        await asyncio.gather(*map(self._decide, names))
+        if decide:
+            await self._accounts.look()
+            await asyncio.gather(*map(self._decide, names))
         workers = [self.worker(key) for key in self._known_keys()]
         await asyncio.gather(*(_look_until_quiet(worker) for worker in workers))
         if failures:
@@ -196,12 +201,13 @@ class Reconciler:
             if name in desk.opened
         }
         capital, mark = desk.capital_view(), desk.journal.high_water
+        known = {*self._known_keys(), *desk.journal.books}
         return EngineSnapshot(
             halt=desk.halt.now(),
             capital=capital,
             high_water=None if mark is None else mark.equity,
             drawdown=drawdown(capital, mark),
-            markets=tuple(worker.snapshot() for _, worker in sorted(self.workers.items())),
+            markets=tuple(self.workers[key].snapshot() for key in sorted(self.workers.keys() & known)),
             venues=venues,
         )
 

@@ -18,14 +18,16 @@ from portfoliod.errors import (
     VenueStopped,
     VenueUnreachable,
 )
-from portfoliod.model import IntentStatus, Key, Standing
+from portfoliod.model import IntentStatus, Key, Problem, Standing
+from portfoliod.planning import Leg
+from portfoliod.problems import Owner, Target
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.look import NOW, Look
 from portfoliod.reconciler.market import Learned, Market
 from portfoliod.reconciler.orders import Orders
-from portfoliod.reconciler.refusals import Refusals
 from portfoliod.reconciler.snapshot import MarketSnapshot
+from portfoliod.risk import Refusal
 from portfoliod.step import State, actions, decide_step
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -41,6 +43,8 @@ class Worker:
         self.key = key
         self.last = Look(Standing.UNKNOWN, "not looked at yet")
         self.position: Decimal | None = None
+        self.refused_by = ""
+        """What refused the last order, if something did: a limit of [risk], halt or mode."""
         self.looks = 0
         """How many there were."""
         self.market = Market(key, desk, connection, orders)
@@ -49,7 +53,6 @@ class Worker:
         self._woken = asyncio.Event()
         self._busy = asyncio.Lock()
         self._patience = self.market.patience
-        self._refusals = Refusals(key)
 
     def wake(self) -> None:
         """Ask for a look; many wishes are one look."""
@@ -75,11 +78,6 @@ class Worker:
         """Look, at a position that is read from now on."""
         self.market.clock.expire()
         self.wake()
-
-    @property
-    def refused_by(self) -> str:
-        """What refused the last order, if something did: a limit of [risk], halt or mode."""
-        return self._refusals.by
 
     @property
     def idle(self) -> bool:
@@ -179,11 +177,27 @@ class Worker:
         if wait.position is not None:
             self.position = wait.position
         if wait.refusal is not None:
-            once = wait.reason if wait.refusal.limit == "mode" else wait.refusal.limit
-            self._refusals.say(wait.refusal, wait.legs[0], self.market.cycle, once=once)
+            self._say(wait.refusal, wait.legs[0])
         if wait.retry is actions.Retry.HOLD_BACK:
             return self._held_back(wait.reason)
         return Look(wait.standing, wait.reason, self._seconds(wait.retry))
+
+    def _say(self, refusal: Refusal, leg: Leg) -> None:
+        """Log what keeps an order from being sent, until it is something else."""
+        self.refused_by = refusal.limit
+        what = Problem(refusal.reason if refusal.limit == "mode" else refusal.limit)
+        if self._desk.intake.problems.set(Owner.WORKER, Target(self.key), what):
+            log.warning(
+                "risk.refused",
+                venue=self.key.venue,
+                symbol=self.key.symbol,
+                limit=refusal.limit,
+                value=refusal.value,
+                side=str(leg.side),
+                quantity=f"{leg.quantity:f}",
+                reason=refusal.reason,
+                cycle=self.market.cycle,
+            )
 
     def _seconds(self, retry: actions.Retry | float) -> float | None:
         match retry:
@@ -206,7 +220,8 @@ class Worker:
         self.position = done.position if done.position is not None else self.position
         self.market.in_step()
         self._patience.forget()
-        self._refusals.forget()
+        self.refused_by = ""
+        self._desk.intake.problems.set(Owner.WORKER, Target(self.key), None)
         return Look(Standing.IN_STEP, done.reason)
 
     def _held_back(self, reason: str) -> Look:
