@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from portfoliod.prices.candles import Candles, find_candles, read_candles
 from portfoliod.prices.simulated import SimulatedPrices
@@ -14,6 +15,8 @@ SAMPLES = sorted((ROOT / "strategies").glob("*/strategy.py"))
 RECORDED = ROOT.parent / "shared" / "data"
 SYMBOLS = ("ADAUSDT", "BNBUSDT", "BTCUSDT", "ETHUSDT", "LTCUSDT")
 NOW = 1_760_000_000
+settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("untimed")
 DAY = 86_400
 
 
