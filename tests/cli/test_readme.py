@@ -22,7 +22,7 @@ SECONDS = 300.0
 """Within which a terminal has to be done with everything."""
 ASKING = {"portfoliod flatten"}
 """Lines that want to hear a yes."""
-REFUSED = {"portfoliod unlock BTCUSDT": "not locked"}
+REFUSED = {"portfoliod unlock BTCUSDT": "not locked", "portfoliod forget OLDUSDT": "no such market"}
 """Lines that have nothing to do in a workspace where all is well, and what they say."""
 
 
