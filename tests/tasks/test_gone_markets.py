@@ -8,11 +8,11 @@ import pytest
 
 from portfoliod.commands import switches
 from portfoliod.errors import MarketGone, PortfoliodError
-from portfoliod.model import MarketRules, Standing
+from portfoliod.model import IntentStatus, MarketRules, Standing
 from portfoliod.service import exit_code_of
 from portfoliod.switches import HaltSwitch
 from tests.harness.workspace import Files
-from tests.tasks.scripted_venue import BTC, ScriptedVenue, Trading, trade
+from tests.tasks.scripted_venue import BTC, ScriptedVenue, Trading, trade, unfilled
 
 
 class Delisting(ScriptedVenue):
@@ -85,6 +85,27 @@ def test_forget_takes_a_gone_market_out_of_the_books_while_the_daemon_runs(files
         assert trading.desk.exposure("main", None).gross_notional == 0
         with pytest.raises(PortfoliodError, match="no such market"):
             switches.forget(trading.workspace, "BTCUSDT")
+
+    trade(files, scenario, venue)
+
+
+def test_an_order_that_is_open_in_a_gone_market_locks_it_and_unlock_gives_it_up(files: Files) -> None:
+    """No question about it is ever answered again."""
+    venue = Delisting()
+
+    async def scenario(trading: Trading) -> None:
+        venue.answers.append(unfilled(IntentStatus.WORKING))
+        trading.want(trend=1.0)
+        worker = await trading.decided()
+        await worker.look()
+        venue.gone = True
+        for method in ("find", "cancel"):
+            venue.trouble[method, BTC.symbol] = MarketGone("the market is not listed any more")
+        HaltSwitch(trading.workspace).trip("enough")
+        assert (await worker.look()).standing is Standing.LOCKED
+        switches.unlock(trading.workspace, "BTCUSDT")
+        await trading.journal.reread_switches()
+        assert trading.journal.open_intents == {}
 
     trade(files, scenario, venue)
 

@@ -169,12 +169,16 @@ class Market:
             await self._venue.cancel(intent)
         except (VenuePaused, VenueStopped, KeysRefused):
             raise
-        except VenueError as error:
+        except (VenueError, MarketGone) as error:
             named = {"client_id": intent.client_id, "venue": self.key.venue, "symbol": self.key.symbol}
             log.warning("order.not_cancelled", **named, error=error.what, found=error.found, kept="it is looked up")
 
     async def _resolved(self, intent: Intent) -> Resolution:
-        found = await self._orders.resolve(intent)
+        try:
+            found = await self._orders.resolve(intent)
+        except MarketGone as error:
+            doubt = f"{error.what}: nothing tells what became of order {intent.client_id}"
+            return Resolution(intent.client_id, intent.status, ZERO, doubt)
         if not found.status.terminal:
             return found
         self.patience.know_the_outcome()
