@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from portfoliod.allocation import ALLOCATORS, Allocation, Allocator, Rules, allocate, inputs_hash
+from portfoliod.backoff import Backoff
 from portfoliod.documents import parse_portfolio
 from portfoliod.errors import AllocationError, FileRejected, JournalFailed, LockHeld, UsageError
 from portfoliod.intake import PORTFOLIO, Intake, Kind, Source
@@ -34,8 +35,8 @@ DEFAULT_TARGET_VOL = 0.30
 DEFAULT_LOOKBACK = 365
 PATIENCE_SECONDS = 5.0
 """How long a command that optimizes is waited for at once; then it is tried again."""
-LONGEST_PAUSE = 60.0
-"""Before what may be over by itself is tried again: 1 s at first, then twice as long each time."""
+FIRST_PAUSE = 1.0
+"""Seconds before what may be over by itself is tried again."""
 PORTFOLIO_FILE = "portfolio_config.json"
 """Its name in the mailbox."""
 
@@ -167,7 +168,7 @@ class Optimizer:
         """The number of the last change that an optimization dealt with."""
         self._written = ""
         """The hash of the portfolio_config.json that was written last, until it is seen."""
-        self._failures = 0
+        self._backoff = Backoff(FIRST_PAUSE)
         self._unfinished: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -199,7 +200,8 @@ class Optimizer:
         self._cycle, newest = intake.cycles.since(self._seen, changed), intake.cycles.number
         try:
             if await self._optimize(dict(intake.histories), names):
-                self._seen, self._failures = newest, 0
+                self._seen = newest
+                self._backoff.reset()
                 self._unfinished.clear()
                 intake.problems.set(Owner.OPTIMIZER, Part.OPTIMIZER, None)
         except FileRejected as error:
@@ -225,8 +227,7 @@ class Optimizer:
         self._unfinished |= names
         if self._timer is not None:
             self._timer.cancel()
-        pause = min(LONGEST_PAUSE, 2.0**self._failures)
-        self._failures = min(self._failures + 1, 10)
+        pause = self._backoff.after_failure()
         self._timer = asyncio.get_running_loop().call_later(pause, self.mailbox.put, *self._unfinished)
 
     async def _optimize(self, histories: Mapping[str, History], names: set[str]) -> bool:

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 
 import structlog
 
+from portfoliod.backoff import Backoff
 from portfoliod.logs import Event, redacted
 from portfoliod.notifications.messages import RANKS, message, rank
 
@@ -36,7 +37,8 @@ class Outbox:
         self._queue: SimpleQueue[Event] = SimpleQueue()
         self._lost = self._lost_told = 0
         """The first is counted by those who put, the second by the thread."""
-        self._failures = 0
+        self._failing = False
+        self._backoff = Backoff(2 * every_seconds, LONGEST_PAUSE)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"notify {name}", daemon=True)
         self._thread.start()
@@ -71,13 +73,11 @@ class Outbox:
             if not gathered:
                 continue
             if self._told(gathered):
-                gathered = []
+                gathered, not_before = [], time.monotonic() + self._every
             elif self._closing.is_set():
                 return
-            pause = min(LONGEST_PAUSE, self._every * 2.0 ** min(self._failures, 10))
-            not_before = time.monotonic() + pause
-            if gathered:
-                self._closing.wait(pause)
+            else:
+                self._closing.wait(self._backoff.after_failure())
 
     def _waiting(self, gathered: int) -> list[Event]:
         """Return what waits, at most as much as one message may be made of."""
@@ -98,15 +98,16 @@ class Outbox:
         except Exception as error:  # noqa: BLE001 - whatever a service's plug-in does, it ends nothing
             failure = repr(error)
         if failure:
-            self._failures += 1
-            if self._failures == 1:
+            if not self._failing:
+                self._failing = True
                 kept = f"at most {MOST_WAITING} messages wait; what comes after those is lost"
                 log.warning("notify.failed", target=self.name, error=failure, kept=kept)
             return False
         self._lost_told += lost
-        if self._failures or lost:
+        if self._failing or lost:
             log.warning("notify.recovered", target=self.name, lost=lost)
-        self._failures = 0
+        self._failing = False
+        self._backoff.reset()
         return True
 
 
