@@ -152,4 +152,5 @@ def test_what_is_no_interval_is_refused(text: str) -> None:
 
 def test_a_duration_is_counted_in_candles() -> None:
     assert hours(1).count("20d") == 480
-    assert hours(1).count("5m") == 1
+    with pytest.raises(UsageError, match="not a whole number of candles"):
+        hours(1).count("5m")

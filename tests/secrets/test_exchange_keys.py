@@ -142,7 +142,7 @@ def fail():
     raise ValueError(f"in a callback, with {{KEYS}}")
 
 
-def report(reporter, **options):
+def report(reporter, engine, **options):
     if {condition}:
         for key in KEYS:
             warnings.warn(f"a warning about {{key}}")
@@ -152,7 +152,7 @@ def report(reporter, **options):
         thread.join()
         print("printed", KEYS, flush=True)
         raise RuntimeError(f"the end, with {{KEYS}}")
-    return status(reporter, **options)
+    return status(reporter, engine, **options)
 
 
 portfoliod.status.Reporter.status = report
@@ -165,7 +165,7 @@ def test_a_daemon_that_dies_of_a_bug_tells_no_keys(
 ) -> None:
     """The traceback is there, of the task, the callback and the thread; the keys that the errors quote are not."""
     with World(files, kind) as world:
-        condition = "any(venue.connected for venue in status(reporter, **options).venues.values())"
+        condition = "any(venue.connected for venue in engine.venues.values())"
         environment = site(tmp_path_factory.mktemp("site"), CRASHING.format(condition=condition))
         daemon = world.start(environment=environment)
         assert daemon.wait() == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 import pytest
@@ -14,6 +16,7 @@ from portfoliod.journal import Journal
 from portfoliod.reconciler.capital import Capital
 from portfoliod.reconciler.decider import Decider
 from tests.harness.workspace import Files
+from tests.journal.rows import new_fill
 from tests.tasks.scripted_venue import BTC, Trading, trade, until
 
 BY_EQUITY = 'capital = "equity"\n'
@@ -67,6 +70,31 @@ def test_after_a_fill_of_ours_a_change_of_the_equity_is_explained(files: Files) 
         await worker.look()
         trading.venue.value = Decimal(8_000)
         assert await sized(trading, 0.5) == [Decimal(8_000)]
+
+    trade(files, scenario, settings=SELDOM)
+
+
+def test_a_fill_that_comes_while_the_equity_is_asked_for_explains_the_next_change(files: Files) -> None:
+    """The figure that is on its way may be from before the fill: it does not use up what the fill explains."""
+
+    async def scenario(trading: Trading) -> None:
+        trading.want(trend=1.0)
+        await trading.decided()
+        connection, capital, venue = trading.desk.connections["main"], trading.desk.capital, trading.venue
+        policy = msgspec.structs.replace(trading.desk.policy, resync_seconds=0.0)
+
+        class FilledMeanwhile(asyncio.Event):
+            async def wait(self) -> Literal[True]:
+                await trading.journal.record_fills([new_fill("1", "0.1", key=BTC)])
+                return True
+
+        venue.waits["equity"] = FilledMeanwhile()
+        assert await capital.read(connection, policy) == Decimal(10_000)
+        del venue.waits["equity"]
+        venue.value = Decimal(8_000)
+        assert await capital.read(connection, policy) == Decimal(8_000)
+        venue.value = Decimal(5_000)
+        assert await capital.read(connection, policy) is None
 
     trade(files, scenario, settings=SELDOM)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,32 +101,6 @@ def test_what_may_not_be_looked_at_is_not_gone(mode: int) -> None:
             folder.chmod(0o755)
             assert now.strategies == {"one", "two"}
             assert now.retired == {"retired"}
-
-
-def test_what_a_command_switched_while_the_journal_could_not_be_read_is_seen_afterwards(files: Files) -> None:
-    """Another process holds the journal for longer than is waited for: the next scan looks again."""
-    workspace = Workspace(files.root)
-    workspace.create()
-    looks = []
-
-    async def scenario() -> None:
-        async with Journal(workspace.journal_file) as journal:
-            intake = Intake(workspace, journal, 10.0)
-            watcher = Watcher(
-                intake, journal, changed=lambda _: None, switched=lambda: looks.append(1), retire_removed=False
-            )
-            await watcher.first_look()
-            workspace.wake_file.touch()
-            with contextlib.closing(sqlite3.connect(workspace.journal_file, isolation_level=None)) as other:
-                other.execute("BEGIN IMMEDIATE")
-                before = len(looks)
-                with pytest.raises(ExceptionGroup):
-                    await watcher.first_look()
-                assert len(looks) == before
-            await watcher.first_look()
-            assert len(looks) == before + 1
-
-    asyncio.run(scenario())
 
 
 @contextlib.contextmanager

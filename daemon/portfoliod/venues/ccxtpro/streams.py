@@ -50,6 +50,8 @@ class Streams:
         """Streams that need a market, or that this kind of account does not have."""
         self._missed = False
         """Whether something may have happened that no stream told."""
+        self.lost_at = float("-inf")
+        """When a stream broke off last, on the monotonic clock: what was read before may be true no more."""
         self._told: Bounded[Told, None] = Bounded(REMEMBERED)
         self._drained: dict[object, Mapping[Told, object]] = {}
         """What each cache held when it was last looked at, by the function that names its rows."""
@@ -136,7 +138,7 @@ class Streams:
                 log.debug("stream.broke", venue=self._exchange.venue, stream=method, error=self._exchange.said(error))
                 self._sockets.forget_listen_key()
             self._broken.add(method)
-            self._missed = True
+            self._missed, self.lost_at = True, time.monotonic()
             self._said.clear()
             await asyncio.sleep(max(backoff.after_failure(time.monotonic() - opened), self._exchange.pause()))
             self._broken.discard(method)
@@ -145,7 +147,7 @@ class Streams:
     def _closed(self) -> None:
         if self._tasks and not self._missed:
             log.info("stream.interrupted", venue=self._exchange.venue)
-        self._missed = True
+        self._missed, self.lost_at = True, time.monotonic()
 
     def _caught_up(self) -> None:
         """Say that the streams are back, for what happened meanwhile never appears on them."""

@@ -139,10 +139,10 @@ class CcxtVenue:
         return await self._open().prices.latest(symbol)
 
     async def positions(self, newer_than: float) -> Positions:
-        """Return a snapshot; without a stream that would tell of changes, never one that is older than a second."""
+        """Return a snapshot; without a stream that would tell of changes, one of the last second and not of before."""
         parts = self._open()
         if not parts.streams.up:
-            newer_than = max(newer_than, time.monotonic() - WITHOUT_STREAM_SECONDS)
+            newer_than = max(newer_than, parts.streams.lost_at, time.monotonic() - WITHOUT_STREAM_SECONDS)
         return await parts.account.positions(self._known_markets(), newer_than)
 
     def streamed_position(self, symbol: str) -> Decimal | None:
