@@ -5,6 +5,7 @@ Rows go by the names of their columns, which are the names of the values' fields
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterator
 from decimal import Decimal
@@ -26,7 +27,7 @@ CONFIRMED = "equity_confirmed"
 """The fact: when a person last said that the equity is right, in epoch seconds."""
 HIGH_WATER = "high_water"
 """The fact: the equity that a drawdown is measured from."""
-OF_KEY = "WHERE venue = :venue AND symbol = :symbol"
+OF_KEY = "WHERE venue = ? AND symbol = ?"
 
 Value = TypeVar("Value", bound=msgspec.Struct)
 
@@ -63,12 +64,12 @@ class Store:
                     return None
                 self._replace("locks", _columns(lock))
             case events.Unlocked(key):
-                self.connection.execute(f"DELETE FROM locks {OF_KEY}", key._asdict())
+                self.connection.execute(f"DELETE FROM locks {OF_KEY}", key)
             case events.Released(key):
                 self._release(key)
             case events.Dropped(key):
                 self._release(key)
-                self.connection.execute(f"DELETE FROM targets {OF_KEY}", key._asdict())
+                self.connection.execute(f"DELETE FROM targets {OF_KEY}", key)
             case events.Believed(venue, at, equity):
                 self._keep_equity(venue, at, equity)
                 self._replace("capital", {"venue": venue, **_columns(event.after(self.worths().get(venue)))})
@@ -179,10 +180,10 @@ class Store:
         """Return the last intents of a key that ended without being filled in whole, newest first."""
         # Among the newest only: the whole table may be long, and its index is of open ones.
         sql = (
-            f"SELECT * FROM intents {OF_KEY} AND number > (SELECT max(number) FROM intents) - :recent"
-            " AND status IN ('refused', 'cancelled') ORDER BY number DESC LIMIT :most"
+            f"SELECT * FROM intents {OF_KEY} AND number > (SELECT max(number) FROM intents) - ?"
+            " AND status IN ('refused', 'cancelled') ORDER BY number DESC LIMIT ?"
         )
-        return list(self._values(Intent, sql, **key._asdict(), recent=RECENT, most=most))
+        return list(self._values(Intent, sql, *key, RECENT, most))
 
     def knows_order(self, client_id: str) -> bool:
         """Return whether an order is one of ours."""
@@ -194,14 +195,14 @@ class Store:
 
     def filled(self, key: Key, client_id: str) -> Decimal:
         """Return the sum of the fills of an order."""
-        sql = f"SELECT quantity FROM fills {OF_KEY} AND client_id = :client_id"
-        rows = self.connection.execute(sql, {**key._asdict(), "client_id": client_id})
+        sql = f"SELECT quantity FROM fills {OF_KEY} AND client_id = ?"
+        rows = self.connection.execute(sql, (*key, client_id))
         return sum((Decimal(row["quantity"]) for row in rows), ZERO)
 
     def fills_of(self, key: Key, client_id: str) -> list[Fill]:
         """Return the fills of an order."""
-        sql = f"SELECT * FROM fills {OF_KEY} AND client_id = :client_id"
-        return list(self._values(Fill, sql, **key._asdict(), client_id=client_id))
+        sql = f"SELECT * FROM fills {OF_KEY} AND client_id = ?"
+        return list(self._values(Fill, sql, *key, client_id))
 
     def books(self) -> dict[Key, Book]:
         """Return what the position of each traded key must be."""
@@ -209,7 +210,7 @@ class Store:
 
     def book(self, key: Key) -> Book | None:
         """Return what the position of a key must be, None where it was never taken over."""
-        return next(self._values(Book, f"SELECT * FROM books {OF_KEY}", **key._asdict()), None)
+        return next(self._values(Book, f"SELECT * FROM books {OF_KEY}", *key), None)
 
     def locks(self) -> dict[Key, Lock]:
         """Return the keys that are not traded."""
@@ -223,8 +224,8 @@ class Store:
     def _settle(self, event: events.Settled) -> events.Settled | None:
         """Record how far an order is known to have come, and return what is final already in its place."""
         changed = self.connection.execute(
-            f"UPDATE intents SET status = :status, outcome = :outcome WHERE client_id = :client_id AND {OPEN}",
-            msgspec.to_builtins(event),
+            f"UPDATE intents SET status = ?, outcome = ? WHERE client_id = ? AND {OPEN}",
+            (event.status, event.outcome, event.client_id),
         )
         if changed.rowcount:
             return event
@@ -236,20 +237,20 @@ class Store:
         if not added:
             return False
         self.connection.execute("UPDATE capital SET traded = traded + 1 WHERE venue = ?", (fill.key.venue,))
-        book = self.book(fill.key)
-        if book is not None:
-            self._expect(fill.key, book.expected + fill.moved)
+        sql = f"SELECT expected FROM books {OF_KEY}"
+        for row in self.connection.execute(sql, fill.key).fetchall():
+            self._expect(fill.key, Decimal(row["expected"]) + fill.moved)
         return True
 
     def _expect(self, key: Key, position: Decimal) -> bool:
-        sql = f"UPDATE books SET expected = :expected {OF_KEY}"
-        return bool(self.connection.execute(sql, {**key._asdict(), "expected": str(position)}).rowcount)
+        sql = f"UPDATE books SET expected = ? {OF_KEY}"
+        return bool(self.connection.execute(sql, (str(position), *key)).rowcount)
 
     def _release(self, key: Key) -> None:
         for table in ("locks", "books"):
-            self.connection.execute(f"DELETE FROM {table} {OF_KEY}", key._asdict())
+            self.connection.execute(f"DELETE FROM {table} {OF_KEY}", key)
         sql = f"UPDATE intents SET status = 'cancelled', outcome = 'given up by a person' {OF_KEY} AND {OPEN}"
-        self.connection.execute(sql, key._asdict())
+        self.connection.execute(sql, key)
 
     def _retire(self, retirement: Retirement, at: float) -> None:
         self._replace("retired", {**_columns(retirement), "at": at})
@@ -267,7 +268,7 @@ class Store:
             (venue, border, border - 7200, border),
         )
 
-    def _values(self, kind: type[Value], sql: str, **parameters: object) -> Iterator[Value]:
+    def _values(self, kind: type[Value], sql: str, *parameters: object) -> Iterator[Value]:
         for row in self.connection.execute(sql, parameters):
             yield _value(kind, dict(row))
 
@@ -276,8 +277,12 @@ class Store:
 
     def _put(self, into: str, columns: dict[str, object], or_else: str = "") -> int:
         """Insert a row, and return how many there are more."""
-        places = ", ".join(f":{name}" for name in columns)
-        return self.connection.execute(f"{into} ({', '.join(columns)}) VALUES ({places}) {or_else}", columns).rowcount
+        return self.connection.execute(_insert(into, tuple(columns), or_else), tuple(columns.values())).rowcount
+
+
+@functools.cache
+def _insert(into: str, columns: tuple[str, ...], or_else: str) -> str:
+    return f"{into} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {or_else}"
 
 
 def _columns(value: msgspec.Struct) -> dict[str, object]:
