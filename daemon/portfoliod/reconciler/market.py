@@ -9,13 +9,13 @@ import msgspec
 import structlog
 
 from portfoliod.errors import KeysRefused, MarketGone, VenueError, VenuePaused, VenueStopped, VenueUnreachable
-from portfoliod.model import ZERO, Intent, IntentStatus, Key, Lock, MarketRules
+from portfoliod.model import ZERO, Halt, Intent, IntentStatus, Key, Lock, MarketRules
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.orders import Orders
 from portfoliod.reconciler.patience import Patience
 from portfoliod.reconciler.positions import PositionClock
-from portfoliod.step import Exposure, Facts, Price, Reading, Recheck, Resolution, actions, decide_step
+from portfoliod.step import Availability, Exposure, Facts, Price, Reading, Recheck, Resolution, actions, decide_step
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -26,6 +26,9 @@ DECIDED_PRICE_SECONDS = 1.0
 class Learned(msgspec.Struct):
     """What was asked for in one look."""
 
+    halt: Halt | None = None
+    availability: Availability | None = None
+    """None: neither this nor the halt was asked for yet. Each is asked for once, and once more before the wire."""
     cancelled: frozenset[str] = frozenset()
     resolution: Resolution | None = None
     snapshot: Reading | None = None
@@ -86,13 +89,15 @@ class Market:
             learned.snapshot = None
         self._had_book = book is not None
         connection = self._connection
-        self.availability = connection.availability()
+        if learned.availability is None or own:
+            learned.halt, learned.availability = desk.halt.now(), connection.availability()
+        self.availability = learned.availability
         self.rules = self._listed_rules() if connection.known else None
         return Facts(
             policy=desk.policy,
             availability=self.availability,
             read_only=connection.read_only,
-            halt=desk.halt.now(),
+            halt=learned.halt,
             rules=self.rules,
             book=book,
             lock=lock,
