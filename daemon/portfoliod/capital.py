@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from portfoliod.model import ZERO, Book, Decision, HighWater, PortfolioConfig
+from portfoliod.model import ZERO, Book, Decision, HighWater, Intent, PortfolioConfig
 
 
 class CapitalView(msgspec.Struct, frozen=True):
@@ -78,17 +78,23 @@ class Usage(msgspec.Struct, frozen=True):
         return CapitalView(named, equity, positive if by_equity else self.portfolio.account_value)
 
 
-def drawdown(view: CapitalView, mark: HighWater | None) -> Decimal | None:
-    """Return how far the venues are below their high, as a fraction; None where it is another set's, or not known."""
-    if mark is None or mark.equity <= 0 or mark.venues != view.venues or view.equity is None:
+def drawdown(mark: HighWater | None, equities: Mapping[str, Decimal]) -> Decimal | None:
+    """Return how far the venues of a mark are below it, as a fraction; None where that is not known.
+
+    Args:
+        mark: their high.
+        equities: what venues are believed to be worth.
+    """
+    if mark is None or mark.equity <= 0 or not all(name in equities for name in mark.venues):
         return None
-    return max(ZERO, 1 - view.equity / mark.equity)
+    return max(ZERO, 1 - sum((equities[name] for name in mark.venues), ZERO) / mark.equity)
 
 
-def holding(decisions: Iterable[Decision], books: Iterable[Book]) -> frozenset[str]:
-    """Return the venues on which a target or a position is not 0."""
+def holding(decisions: Iterable[Decision], books: Iterable[Book], orders: Iterable[Intent]) -> frozenset[str]:
+    """Return the venues on which a target or a position is not 0, or an order is open."""
     wanted = {decision.key.venue for decision in decisions if decision.quantity != 0}
-    return frozenset(wanted | {book.key.venue for book in books if book.expected != 0})
+    held = {book.key.venue for book in books if book.expected != 0}
+    return frozenset(wanted | held | {order.key.venue for order in orders})
 
 
 def paper_venues(drivers: Mapping[str, str]) -> frozenset[str]:

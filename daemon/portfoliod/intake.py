@@ -138,7 +138,9 @@ class Intake:
             drivers: each venue's.
         """
         journal = self.journal
-        held = frozenset[str]() if journal is None else holding(journal.targets.values(), journal.books.values())
+        held = frozenset[str]()
+        if journal is not None:
+            held = holding(journal.targets.values(), journal.books.values(), journal.open_intents.values())
         portfolio = self.portfolio or PortfolioConfig()
         return Usage(portfolio, default_venue, self.strategies(), held, paper_venues(drivers))
 

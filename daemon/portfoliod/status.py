@@ -51,7 +51,7 @@ class MarketStatus(msgspec.Struct, frozen=True):
     status: Standing
     reason: str
     flat: bool
-    """Whether less than what an order can be is held."""
+    """Whether less than one step is held."""
     contributors: dict[str, float]
     """Each strategy's share of the target, as a multiple of account_value before leverage: weight x position."""
 

@@ -66,7 +66,7 @@ def test_a_fresh_workspace_is_planned_and_nothing_is_created_in_it(files: Files)
     before = everything(files.root)
     result = planned(files.root)
     assert [(order["symbol"], order["side"], order["reason"]) for order in result["orders"]] == [(BTC, "buy", "open")]
-    assert result["turnover"] == float(round(Decimal(result["orders"][0]["notional"]) / 10_000, 6))
+    assert result["turnover"] == pytest.approx(float(result["orders"][0]["notional"]) / 10_000, abs=2e-6)
     assert run_command(files.root, "plan", "--exit-code").returncode == 4
     assert everything(files.root) == before
 

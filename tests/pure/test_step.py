@@ -141,7 +141,8 @@ EVENTS: Mapping[str, Event] = {
         availability=Availability(State.NEVER_REACHED, "the venue was never reached")
     ),
     "only looked at": change(read_only=True),
-    "the market is delisted": change(rules=None),
+    "the market is delisted": change(rules=None, gone=True),
+    "its rules cannot be had": change(rules=None, no_rules="not known yet"),
     "the daemon stops": change(stopping=True),
 }
 
@@ -164,6 +165,7 @@ STOPPED = "refused: the venue is stopped: another mode"
 NEVER_REACHED = "unknown: the venue was never reached"
 HALTED = "refused: halted: enough"
 IN_STEP = "in_step: in step"
+NO_RULES = "unknown: not known yet, again after failure"
 
 ROWS: Mapping[str, tuple[str, ...]] = {
     # never looked at | in step | working | unknown | locked | refused
@@ -239,6 +241,7 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     ),
     "only looked at": ("ReadPosition", IN_STEP, READ_ONLY, "Resolve", "locked: drift", READ_ONLY),
     "the market is delisted": (DELISTED, DELISTED, DELISTED, "Resolve", DELISTED, DELISTED),
+    "its rules cannot be had": (NO_RULES, NO_RULES, NO_RULES, "Resolve", NO_RULES, NO_RULES),
     "the daemon stops": ("ReadPosition", IN_STEP, "working: the daemon stops", "Resolve", DRIFTED, HELD_BACK),
 }
 
@@ -252,7 +255,7 @@ def test_every_standing_meets_every_event(standing: str, event: str) -> None:
 
 def test_a_delisted_market_in_which_nothing_is_wanted_nor_held_is_done() -> None:
     """Else it would be looked at for ever, and every command would wait for it."""
-    gone = facts(rules=None, book=Book(KEY, ZERO, ZERO), decision=decided("0"))
+    gone = facts(rules=None, gone=True, book=Book(KEY, ZERO, ZERO), decision=decided("0"))
     assert told(decide_step(gone)) == "in_step: the market is not listed any more; nothing is held there"
     wanted = msgspec.structs.replace(gone, decision=decided("1"))
     assert isinstance(decide_step(wanted), actions.Wait)

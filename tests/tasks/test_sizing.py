@@ -8,10 +8,15 @@ import msgspec
 import pytest
 
 from portfoliod.capital import CapitalView
-from portfoliod.errors import VenueUnreachable
+from portfoliod.errors import SettingsError, VenueUnreachable
+from portfoliod.model import HighWater, Key, Standing
+from portfoliod.reconciler import Reconciler
 from portfoliod.reconciler.accounts import Accounts
+from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.decider import Decider
+from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.reconciler import DECIDE
+from portfoliod.switches import HaltSwitch
 from tests.harness.workspace import Files
 from tests.tasks.scripted_venue import BTC, ScriptedVenue, Trading, trade, until
 
@@ -179,3 +184,93 @@ def test_a_paper_venue_is_opened_once_a_strategy_is_routed_to_it(files: Files) -
             await until(lambda: paper.held.get(BTC.symbol) and not main.held[BTC.symbol])
 
     trade(files, scenario, main, paper, settings=BY_EQUITY, drivers={"paper": "paper"})
+
+
+def test_weights_that_move_between_venues_lose_no_drawdown(files: Files) -> None:
+    """A strategy's weight becomes 0 and comes back, as it does at any optimization: what was lost stays lost."""
+    main, other = ScriptedVenue("main"), ScriptedVenue("other")
+
+    async def scenario(trading: Trading) -> None:
+        accounts = Accounts(trading.desk, lambda _: None)
+
+        async def weighed(trend: float, carry: float) -> None:
+            trading.files.portfolio({"trend": trend, "carry": carry}, exchanges={"carry": "other"})
+            trading.want(trend=1.0, carry=1.0)
+            await accounts.look()
+            await accounts.look()
+
+        for connection in trading.desk.connections.values():
+            await connection.connect()
+        await weighed(0.5, 0.5)
+        main.value = Decimal(8_600)
+        for weights in ((1.0, 0.0), (0.0, 0.0)):
+            await weighed(*weights)
+            assert trading.journal.high_water == HighWater(("main", "other"), Decimal(20_000))
+        main.value = Decimal(7_400)
+        await weighed(0.5, 0.5)
+        assert trading.halted() == "max_drawdown: equity 17400.00 is 13.0 % below its high 20000.00"
+        assert trading.reconciler.snapshot().drawdown == Decimal("0.13")
+
+    settings = "[risk]\nmax_drawdown = 0.12\n[reconciler]\nresync_seconds = 0.001\n"
+    trade(files, scenario, main, other, settings=settings)
+
+
+def test_a_close_needs_no_other_venues_equity(files: Files) -> None:
+    """What is no longer wanted on one venue is closed, though the other one does not answer."""
+    main, other = ScriptedVenue("main"), ScriptedVenue("other")
+
+    async def scenario(trading: Trading) -> None:
+        trading.want(trend=1.0, carry=1.0)
+        await trading.reconciler.once()
+        main.trouble["equity", ""] = VenueUnreachable("timeout")
+        trading.want(trend=1.0, carry=0.0)
+        await trading.reconciler._decide("other")
+        await trading.reconciler.worker(Key("other", BTC.symbol)).look()
+        assert not other.held[BTC.symbol]
+
+    weights, exchanges = {"trend": 0.5, "carry": 0.5}, {"carry": "other"}
+    trade(files, scenario, main, other, weights=weights, exchanges=exchanges, settings=BY_EQUITY)
+
+
+def test_a_paper_market_that_was_closed_long_ago_is_nobodys_matter(files: Files) -> None:
+    """Its venue is not opened any more: neither `run --once` nor `flatten` may wait for it."""
+    paper, main = ScriptedVenue("paper"), ScriptedVenue("main")
+
+    async def scenario(trading: Trading) -> None:
+        trading.want(trend=1.0)
+        await trading.reconciler.once()
+        trading.files.portfolio({"trend": 1.0}, exchanges={"trend": "main"})
+        trading.want(trend=1.0)
+        await trading.reconciler.once()
+        assert not any(paper.held.values())
+        connections = {"main": Connection(main, "scripted"), "paper": Connection(paper, "paper")}
+        desk = Desk(trading.settings, trading.desk.intake, trading.journal, connections, HaltSwitch(trading.workspace))
+        looks = await Reconciler(desk).once()
+        assert {key.venue: look.standing for key, look in looks.items()} == {"main": Standing.IN_STEP}
+
+    trade(files, scenario, main, paper, exchanges={"trend": "paper"}, drivers={"paper": "paper"})
+
+
+def test_a_paper_venue_that_does_not_fit_ends_no_daemon_that_trades(files: Files) -> None:
+    """A hand edit routes a strategy to it while the daemon runs."""
+
+    class Unfit(ScriptedVenue):
+        async def connect(self) -> None:
+            raise SettingsError("the candles cannot be used")
+
+    paper, main = Unfit("paper"), ScriptedVenue("main")
+
+    async def scenario(trading: Trading) -> None:
+        trading.want(trend=1.0)
+        async with trading.running():
+            await until(lambda: main.held.get(BTC.symbol))
+            trading.files.portfolio({"trend": 1.0}, exchanges={"trend": "paper"})
+            trading.want(trend=1.0)
+            trading.reconciler.mailbox.put(DECIDE)
+            await until(lambda: trading.desk.connections["paper"].problem)
+            trading.files.portfolio({"trend": 0.5}, exchanges={})
+            trading.want(trend=1.0)
+            trading.reconciler.mailbox.put(DECIDE)
+            await until(lambda: main.held.get(BTC.symbol) == Decimal("0.1"))
+
+    trade(files, scenario, main, paper, drivers={"paper": "paper"})

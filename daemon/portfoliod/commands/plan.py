@@ -178,8 +178,8 @@ class _Rehearsal:
         """Return the decision that would be made; the last one, and note why, where that cannot be done."""
         connection = self._connections.get(want.key.venue)
         if connection is None:
-            self._skip(want.key, ZERO if last is None else last.quantity, "no such venue in portfoliod.toml")
-            return None
+            return last
+        account_value = last.account_value if last is not None and want.exposure == 0 else account_value
         if account_value is None:
             return last
         try:
@@ -197,7 +197,8 @@ class _Rehearsal:
         key = decision.key
         connection = self._connections.get(key.venue)
         if connection is None:
-            self._skip(key, decision.quantity, "no such venue in portfoliod.toml")
+            if key.venue not in self._drivers:  # else nobody uses it: nothing is wanted nor held there
+                self._skip(key, decision.quantity, "no such venue in portfoliod.toml")
             return
         facts = self._facts(decision, connection)
         for _ in range(MOST_PARTS):

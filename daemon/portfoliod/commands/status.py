@@ -45,13 +45,13 @@ def _at_rest(workspace: Workspace, settings: Settings, intake: Intake, journal: 
     """Return the engine as it was left."""
     usage = intake.usage(settings.default_venue, drivers(settings))
     worths = {} if journal is None else {name: worth.equity for name, worth in journal.worths.items()}
-    capital = usage.view(usage.shown(), worths, by_equity=settings.capital == "equity")
+    capital = usage.view(usage.shown() & drivers(settings).keys(), worths, by_equity=settings.capital == "equity")
     mark, opened = None if journal is None else journal.high_water, usage.opened(drivers(settings))
     return EngineSnapshot(
         halt=HaltSwitch(workspace).read(),
         capital=capital,
         high_water=None if mark is None else mark.equity,
-        drawdown=drawdown(capital, mark),
+        drawdown=drawdown(mark, worths),
         markets=() if journal is None else tuple(_market_at_rest(key, journal) for key in sorted(journal.targets)),
         venues={name: VenueSnapshot(driver) for name, driver in drivers(settings).items() if name in opened},
     )

@@ -41,6 +41,8 @@ class Connection:
         self.driver = driver
         self.read_only = read_only
         """Looked at, not traded on."""
+        self.required = True
+        """Whether a table that does not fit ends the daemon: of a venue that is opened while it runs, it does not."""
         self._link = Link.NEVER
         self.problem: Problem | None = None
         """Why it does not answer, until it does."""
@@ -121,7 +123,7 @@ class Connection:
             except (VenueError, UnknownSymbol) as error:
                 self.failed(error)
             except SettingsError as error:
-                if not self.known:
+                if not self.known and self.required:
                     raise
                 self.failed(error)
             self._link = Link.LOST if self.known else Link.NEVER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 
@@ -43,6 +43,8 @@ class Decider:
     async def decide(self, venue: str) -> list[Decision]:
         """Journal a decision for each key of a venue whose wanted notional changed, and return them.
 
+        What is closed comes first, and alone: the next call brings the rest.
+
         Raises:
             JournalFailed: nothing was decided.
         """
@@ -64,20 +66,29 @@ class Decider:
         # A venue that does not exist has nobody of its own to say so.
         wants = {key: want for key, want in everything.items() if key.venue == venue or key.venue not in connections}
         await self._ascribe_anew(wants)
-        by_equity = policy.by_equity
+        by_equity, in_force = policy.by_equity, self.desk.journal.targets
         account_value = None if by_equity else self._account_value(portfolio)
-        due = self._due(wants, account_value) if by_equity or account_value is not None else []
-        if due and by_equity:
-            account_value = await self._equity(venue)
-        if account_value is None:
-            return []
-        decisions = await asyncio.gather(*(self._decision(want, account_value) for want in due))
-        made = [decision for decision in decisions if decision is not None]
-        if made:
-            await self.desk.journal.decide(made)
+        due = self._due(wants, account_value)
+        # To close needs no capital: nothing of whatever it is, is nothing.
+        closing = [want for want in due if want.exposure == 0 and want.key in in_force]
+        made = await self._made([(want, in_force[want.key].account_value) for want in closing])
+        if not made:
+            adding = [want for want in due if want not in closing]
+            if adding and by_equity:
+                account_value = await self._equity(venue)
+            if account_value is not None:
+                made = await self._made([(want, account_value) for want in adding])
         for decision in made:
             self._seen[decision.key] = seen
             _log_decision(decision)
+        return made
+
+    async def _made(self, sized: Sequence[tuple[Wanted, Decimal]]) -> list[Decision]:
+        """Price what is wanted by some account values, journal the decisions and return them."""
+        decisions = await asyncio.gather(*(self._decision(want, account_value) for want, account_value in sized))
+        made = [decision for decision in decisions if decision is not None]
+        if made:
+            await self.desk.journal.decide(made)
         return made
 
     def _due(self, wants: Mapping[Key, Wanted], account_value: Decimal | None) -> list[Wanted]:

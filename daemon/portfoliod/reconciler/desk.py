@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from portfoliod.capital import CapitalView, Usage
 from portfoliod.errors import KeysRefused, VenueError
@@ -66,6 +66,10 @@ class Desk:
         usage = self.usage()
         worths = {name: worth.equity for name, worth in self.journal.worths.items()}
         return usage.view(usage.shown() & self.connections.keys(), worths, by_equity=self.policy.by_equity)
+
+    def of_paper(self, venues: Iterable[str]) -> bool:
+        """Return whether all the money on some venues is paper money."""
+        return all(self._drivers.get(name) == "paper" for name in venues)
 
     def exposure(self, venue: str, decision: Decision | None) -> Exposure:
         """Return what an addition on a venue is measured against: of its own kind of money."""

@@ -16,8 +16,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class Drawdown:
     """The high-water mark of the venues that are traded on, together.
 
-    A person who resumes after such a halt has seen the loss: the mark starts anew from there, as it does when venues
-    are added or taken away. A withdrawal looks like a loss.
+    A person who resumes after such a halt has seen the loss: the mark starts anew from there, as it does when real
+    money takes the place of paper money. Where venues come or go, what was lost stays lost. A withdrawal looks like a
+    loss.
     """
 
     def __init__(self, desk: Desk) -> None:
@@ -35,26 +36,53 @@ class Drawdown:
         Raises:
             JournalFailed: the mark could not be recorded.
         """
-        desk = self._desk
-        journal = desk.journal
+        desk, journal = self._desk, self._desk.journal
         mute = {name for name, equity in told.items() if equity is None}
-        venues = tuple(name for name in desk.capital_view().venues if name not in mute)
+        mark = journal.high_water
+        venues = self._venues(mute)
         believed = {name: worth.equity for name, worth in journal.worths.items() if name in venues}
         if not venues or len(believed) < len(venues):
             return
         total = sum(believed.values(), ZERO)
-        mark = journal.high_water
-        if mark is None or mark.venues != venues or desk.halt.after_drawdown:
+        was_paper, is_paper = mark is not None and desk.of_paper(mark.venues), desk.of_paper(venues)
+        if mark is not None and is_paper and not was_paper:
+            return  # a drawdown is of real money
+        if mark is None or (was_paper and not is_paper) or desk.halt.after_drawdown:
             desk.halt.after_drawdown = False
-            mark = HighWater(venues, total)
-            await journal.mark(mark)
-            log.info("drawdown.marked", equity=f"{total:.2f}", venues=", ".join(venues))
-        elif total > mark.equity:
+            mark = await self._mark(HighWater(venues, total))
+        elif mark.venues != venues:
+            mark = await self._mark(HighWater(venues, self._moved(mark, believed)))
+        if total > mark.equity:
             mark = HighWater(venues, total)
             await journal.mark(mark)
         worst = sum((_lower(told.get(name), equity) for name, equity in believed.items()), ZERO)
         if desk.halt.note() is None and not desk.halt.after_drawdown:
             self._halt(worst, mark.equity)
+
+    def _venues(self, mute: set[str]) -> tuple[str, ...]:
+        """Return the venues that are measured: those in use, whatever the weights are; real ones if there are any.
+
+        A weight that becomes 0 and comes back, as at any optimization, must not lose what was lost.
+        """
+        desk = self._desk
+        in_use = (desk.usage().in_use() & desk.connections.keys()) - mute
+        return tuple(sorted({name for name in in_use if not desk.of_paper([name])} or in_use))
+
+    def _moved(self, mark: HighWater, believed: Mapping[str, Decimal]) -> Decimal:
+        """Return the high of other venues than the mark's: so that what was lost stays lost."""
+        worths = self._desk.journal.worths
+        left = [name for name in mark.venues if name not in believed]
+        high = mark.equity
+        if left:
+            before = sum((worths[name].equity for name in mark.venues if name in worths), ZERO)
+            stay = sum((believed[name] for name in mark.venues if name in believed), ZERO)
+            high = high * stay / before if before > 0 else stay
+        return high + sum((believed[name] for name in believed if name not in mark.venues), ZERO)
+
+    async def _mark(self, mark: HighWater) -> HighWater:
+        await self._desk.journal.mark(mark)
+        log.info("drawdown.marked", equity=f"{mark.equity:.2f}", venues=", ".join(mark.venues))
+        return mark
 
     def _halt(self, total: Decimal, highest: Decimal) -> None:
         desk = self._desk

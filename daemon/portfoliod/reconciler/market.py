@@ -8,8 +8,16 @@ from decimal import Decimal
 import msgspec
 import structlog
 
-from portfoliod.errors import KeysRefused, MarketGone, VenueError, VenuePaused, VenueStopped, VenueUnreachable
-from portfoliod.model import ZERO, Halt, Intent, IntentStatus, Key, Lock, MarketRules
+from portfoliod.errors import (
+    KeysRefused,
+    MarketGone,
+    PortfoliodError,
+    VenueError,
+    VenuePaused,
+    VenueStopped,
+    VenueUnreachable,
+)
+from portfoliod.model import ZERO, Halt, Intent, Key, Lock, MarketRules
 from portfoliod.reconciler.connection import Connection
 from portfoliod.reconciler.desk import Desk
 from portfoliod.reconciler.orders import Orders
@@ -60,9 +68,9 @@ class Market:
         self._in_parts = desk.journal.in_parts.get(key, 0)
         """The decision whose order was split, until its last part is filled."""
 
-    def decided_at(self, price: Decimal) -> None:
-        """Note the price that a target was decided at just now."""
-        self._decided_at = price, time.monotonic()
+    def decided_at(self, price: Decimal | None) -> None:
+        """Note the price that a target was decided at just now, None where the worker has to ask for one."""
+        self._decided_at = None if price is None else (price, time.monotonic())
 
     def in_step(self) -> None:
         """Note that the position is where it is to be: nothing is left of an order that was split."""
@@ -92,13 +100,15 @@ class Market:
         if learned.availability is None or own:
             learned.halt, learned.availability = desk.halt.now(), connection.availability()
         self.availability = learned.availability
-        self.rules = self._listed_rules() if connection.known else None
+        self.rules, gone, no_rules = self._rules() if connection.known else (None, False, "")
         return Facts(
             policy=desk.policy,
             availability=self.availability,
             read_only=connection.read_only,
             halt=learned.halt,
             rules=self.rules,
+            gone=gone,
+            no_rules=no_rules,
             book=book,
             lock=lock,
             decision=decision,
@@ -121,11 +131,14 @@ class Market:
             set_back=self.patience.set_back,
         )
 
-    def _listed_rules(self) -> MarketRules | None:
+    def _rules(self) -> tuple[MarketRules | None, bool, str]:
+        """Return the market's rules; None, whether it is gone, and why else they cannot be had."""
         try:
-            return self._venue.rules(self.key.symbol)
+            return self._venue.rules(self.key.symbol), False, ""
         except MarketGone:
-            return None
+            return None, True, ""
+        except PortfoliodError as error:
+            return None, False, error.what
 
     async def carry_out(self, action: actions.Action, learned: Learned) -> None:
         """Do what was decided, and note in `learned` what it brought."""
@@ -136,12 +149,10 @@ class Market:
                 await self._cancel(action.intent)
             case actions.Resolve():
                 learned.resolution = await self._resolved(action.intent)
-                self._connection.answered()
             case actions.ReadPosition():
                 learned.version = self.clock.version
                 newer_than = time.monotonic() if action.confirm else self.clock.newer_than
                 learned.snapshot = Reading(await self._snapshot(newer_than), confirmed=action.confirm)
-                self._connection.answered()
             case actions.ReadPrice():
                 learned.price = await self._price_now()
                 self.price = learned.price.value
@@ -262,7 +273,5 @@ class Market:
         if status is None:
             return None
         self.clock.filled()
-        if status is not IntentStatus.UNKNOWN:
-            self._connection.answered()
         filled = await self._journal.filled(intent) if status.terminal else ZERO
         return Resolution(client_id, status, filled)

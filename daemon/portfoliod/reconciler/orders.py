@@ -54,7 +54,11 @@ class Orders:
         """
         await self._journal.intend(number, intent)
         log.info("order.intended", **_fields(intent))
-        reason = obsolete()
+        try:
+            reason = obsolete()
+        except Exception as error:
+            await self._journal.settle(intent, IntentStatus.CANCELLED, f"not sent: {error!r}")
+            raise
         if reason:
             await self._journal.settle(intent, IntentStatus.CANCELLED, f"not sent: {reason}")
             log.warning("order.cancelled", **_named(intent), reason=reason)

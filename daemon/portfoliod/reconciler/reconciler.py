@@ -55,7 +55,7 @@ class Reconciler:
     async def run(self) -> None:
         """Reconcile until cancelled. What a venue keeps waiting waits in tasks of its own."""
         async with asyncio.TaskGroup() as self._tasks:
-            self._open_venues(self._tasks)
+            self._open_venues(self._tasks, required=True)
             self._tasks.create_task(self._resync_forever(), name="resync")
             self._tasks.create_task(self._account_forever(), name="accounts")
             self.note_switches()
@@ -90,9 +90,10 @@ class Reconciler:
             raise failures[0]
         return {worker.key: worker.last for worker in workers}
 
-    def _open_venues(self, tasks: asyncio.TaskGroup) -> None:
+    def _open_venues(self, tasks: asyncio.TaskGroup, *, required: bool = False) -> None:
         """Follow the venues that are used and are not followed yet."""
         for name in sorted(self.desk.open_venues()):
+            self.desk.connections[name].required = required
             follows = self.desk.connections[name].run(
                 partial(self.look_at, name), self.happened, self.desk.halt.keys_refused
             )
@@ -206,7 +207,7 @@ class Reconciler:
             halt=desk.halt.now(),
             capital=capital,
             high_water=None if mark is None else mark.equity,
-            drawdown=drawdown(capital, mark),
+            drawdown=drawdown(mark, {name: worth.equity for name, worth in desk.journal.worths.items()}),
             markets=tuple(self.workers[key].snapshot() for key in sorted(self.workers.keys() & known)),
             venues=venues,
         )
@@ -226,32 +227,40 @@ class Reconciler:
         return all(worker.idle for worker in self.workers.values())
 
     async def _decide(self, venue: str) -> None:
-        """Decide, and wake the workers of what was decided; those that reduce are announced to the others first."""
-        in_force, known = dict(self.desk.journal.targets), self.desk.connections[venue].known
+        """Decide, and wake the workers of what was decided; what is closed does not wait for the rest."""
+        known = self.desk.connections[venue].known
+        while await self._decided(venue):
+            pass
+        for worker in self.workers.values():
+            if worker.refused_by in SHARED_LIMITS:
+                worker.wake()
+        if known:
+            self._decided_on.add(venue)
+
+    async def _decided(self, venue: str) -> bool:
+        """Decide once, announce what reduces, wake the workers, and return whether there may be more to decide."""
+        in_force = dict(self.desk.journal.targets)
         try:
             decisions = await self._decider.decide(venue)
         except JournalFailed as error:
             self.desk.halt.journal_failed(error)
-            return
+            return False
         except Exception:
             # A mistake about one venue's targets must not end the others; the next change or resync tries again.
             log.exception("decisions.failed", venue=venue, kept="targets stay as they are")
-            return
+            return False
         for decision in decisions:
             if _shrinks(decision, in_force.get(decision.key)):
                 self.desk.reductions.announce(decision.key)
-        for worker in self.workers.values():
-            if worker.refused_by in SHARED_LIMITS:
-                worker.wake()
         for decision in decisions:
-            self.worker(decision.key).decided_anew(decision.price)
-        if known:
-            self._decided_on.add(venue)
+            # To close needs no price, and the one that it was decided at may be an old one.
+            self.worker(decision.key).decided_anew(decision.price if decision.exposure else None)
+        return bool(decisions) and all(decision.exposure == 0 for decision in decisions)
 
     def _known_keys(self) -> list[Key]:
         journal = self.desk.journal
         unresolved = (intent.key for intent in journal.open_intents.values())
-        return [key for key in dict.fromkeys([*journal.targets, *unresolved]) if key.venue in self.desk.connections]
+        return [key for key in dict.fromkeys([*journal.targets, *unresolved]) if key.venue in self.desk.opened]
 
     def _moved(self, key: Key) -> None:
         worker = self.workers.get(key)

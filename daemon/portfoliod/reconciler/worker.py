@@ -68,8 +68,8 @@ class Worker:
         self.market.clock.filled()
         self.wake()
 
-    def decided_anew(self, price: Decimal) -> None:
-        """Look at another target, decided at a price of this moment; failures before it hold nothing back."""
+    def decided_anew(self, price: Decimal | None) -> None:
+        """Look at another target, decided at a price of this moment or at none; failures before hold nothing back."""
         self._patience.forget()
         self.market.decided_at(price)
         self.wake()
@@ -116,7 +116,7 @@ class Worker:
     async def _try(self) -> Look:
         """Look, and turn what goes wrong into where the key stands."""
         try:
-            return await self._look()
+            look = await self._look()
         except OrderRefused as error:
             return self._held_back(error.what)
         except (VenuePaused, VenueStopped) as error:
@@ -135,6 +135,9 @@ class Worker:
         except Exception as error:
             log.exception("look.failed", venue=self.key.venue, symbol=self.key.symbol)
             return Look(Standing.UNKNOWN, repr(error), self._patience.after_failure())
+        if self.market.availability.usable:
+            self._connection.answered()
+        return look
 
     async def _look(self) -> Look:
         """Do one thing after the other until there is nothing more to do, or an order was sent."""

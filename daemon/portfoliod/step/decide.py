@@ -45,7 +45,7 @@ def decide_step(facts: Facts) -> Action:
     if action is not None:
         return action
     if facts.rules is None:
-        return _unlisted(facts)
+        return _unlisted(facts) if facts.gone else Wait(Standing.UNKNOWN, facts.no_rules, Retry.AFTER_FAILURE)
     position = _position(facts, facts.rules)
     return _trade(facts, facts.rules, position) if isinstance(position, Decimal) else position
 

@@ -60,7 +60,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What may be done with the venue."""
     halt: Halt | None
     rules: MarketRules | None
-    """None where the market is gone."""
+    """None where they cannot be had."""
+    gone: bool = False
+    """Whether that is because the venue lists the market no more."""
+    no_rules: str = ""
+    """Why else."""
     book: Book | None
     lock: Lock | None
     decision: Decision | None
