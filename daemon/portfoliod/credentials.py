@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import stat
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Final, NoReturn, SupportsIndex
 from urllib.parse import quote
 
 from portfoliod.errors import SettingsError
-from portfoliod.safe_read import read_settings, require_owner
+from portfoliod.safe_read import parse_toml, read_settings, require_owner
 
 NAMES = ("api_key", "secret", "password", "uid", "wallet_address", "private_key")
 CCXT_SPELLING = {"apiKey": "api_key", "walletAddress": "wallet_address", "privateKey": "private_key"}
@@ -210,11 +209,9 @@ def _from_file(venue: str, path: Path, *, private: bool) -> dict[str, str]:
 
 def _parsed(content: bytes, path: Path) -> dict[str, object]:
     try:
-        document: dict[str, object] = tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:
+        return parse_toml(content)
+    except ValueError as error:
         position = _POSITION.search(str(error))
-    else:
-        return document
     # Raised out here, because the parser's error carries the file.
     found = f"it stops making sense at {position[1]}" if position else "text that cannot be read"
     mend = 'write a table a venue: [main], and below it api_key = "…"'

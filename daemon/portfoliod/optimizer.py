@@ -195,6 +195,7 @@ class Optimizer:
         """
         intake = self._intake
         if not intake.histories:
+            intake.problems.set(Owner.OPTIMIZER, Part.OPTIMIZER, None)
             return
         changed = [PORTFOLIO if name == PORTFOLIO_FILE else Source(Kind.STATS, name) for name in names]
         self._cycle, newest = intake.cycles.since(self._seen, changed), intake.cycles.number

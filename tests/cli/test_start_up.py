@@ -27,6 +27,7 @@ COMMANDS = (
     "flatten",
     "unlock",
     "retire",
+    "forget",
     "new",
     "check",
     "backtest",

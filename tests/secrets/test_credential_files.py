@@ -131,12 +131,17 @@ def broker(files: Files) -> Files:
         ("PGPASSWORD", "0123456789", True),
         ("SECRETKEY", "0123456789", True),
         ("KEY_ID", "0123456789", True),
+        ("BYBITAPIKEY", "0123456789", True),
+        ("API_KEYID", "0123456789", True),
+        ("tokenvalue", "0123456789", True),
+        ("MYSECRETVALUE", "0123456789", True),
+        ("BROKER_PASSWORD", "hunter", True),
     ],
 )
 def test_what_a_scripts_environment_calls_a_secret_is_taken_out_and_ordinary_words_are_not(
     broker: Files, monkeypatch: pytest.MonkeyPatch, name: str, value: str, hidden: bool
 ) -> None:
-    """A name says so by one of its words, not by letters in the middle of one; what names a place is no secret."""
+    """Rather too much is hidden than a key told; what only reads like one, or names a place, is known."""
     monkeypatch.setattr(redaction, "_redactions", [])
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "stderr", sys.stderr)

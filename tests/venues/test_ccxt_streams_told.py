@@ -45,14 +45,14 @@ class World:
         exchange = Exchange(self.client, "main", str)
         self.streams = Streams(exchange, self.trades, lambda: markets, spot=False)
 
-    def trade(self, number: str, *, order: str = "1", **said: object) -> None:
+    def trade(self, number: str, *, order: str = "1", side: str | None = "sell", **said: object) -> None:
         """Let the stream bring a trade."""
         self.client.myTrades.append(
             {
                 "symbol": ETH,
                 "id": number,
                 "order": order,
-                "side": "sell",
+                "side": side,
                 "amount": 0.1,
                 "price": 2500.0,
                 "timestamp": 1_700_000_000_000,
@@ -88,6 +88,16 @@ def test_a_liquidation_before_a_fill_that_a_reply_told_is_told(world: World) -> 
     assert [event.symbol for event in told if isinstance(event, Liquidated)] == [ETH]
     assert PositionMoved(ETH) in told
     assert not any(isinstance(event, Filled) for event in told)
+
+
+def test_a_row_that_cannot_be_understood_hides_none_behind_it(world: World) -> None:
+    """A trade of ours without a side, and a liquidation after it."""
+    world.trades.name("1", "ours")
+    world.trade("7", order="1", side=None)
+    world.trade("8", order="2", o="LIQUIDATION", c="autoclose-1")
+    told = list(world.told())
+    assert PositionMoved(ETH) in told
+    assert [event.symbol for event in told if isinstance(event, Liquidated)] == [ETH]
 
 
 def test_a_row_that_is_repeated_hides_none_before_it(world: World) -> None:

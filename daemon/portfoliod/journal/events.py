@@ -215,6 +215,7 @@ class JournalState(msgspec.Struct):
         self.high_water, self.confirmed_at = switches.high_water, switches.confirmed_at
         for key in self.targets.keys() - switches.targets:
             del self.targets[key]
+            self.in_parts.pop(key, None)
         _become(self.locks, switches.locks)
         _become(self.books, switches.books)
         for client_id in self.open_intents.keys() - switches.open_orders:

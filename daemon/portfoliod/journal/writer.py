@@ -32,7 +32,7 @@ class Writer:
 
     def __init__(self, store: Store, path: Path, apply: Callable[[Event], None]) -> None:
         self.failed: JournalFailed | None = None
-        """Set by a write that failed, until one succeeds."""
+        """Set by a write that failed, until one succeeds; for good by what was written and not taken in."""
         self.on_failure: Callable[[JournalFailed], None] = lambda _: None
         """Called when a write failed, whether or not somebody waits for it."""
         self.on_recovery: Callable[[], None] = lambda: None
@@ -45,6 +45,7 @@ class Writer:
         self._identity = _identity(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[_Waiting] = []
+        self._memory_lags = False
         self._flushing: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -83,13 +84,18 @@ class Writer:
             if last_try:
                 self._fail(batch, error)
             return last_try
+        try:
+            for event in (event for written in results for event in written if event is not None):
+                self._apply(event)
+        except Exception as error:  # noqa: BLE001 - memory is not what is on disk: nothing may be traded by it
+            self._memory_lags = True
+            failure = JournalFailed("what was written could not be taken in", where=str(self._path), found=repr(error))
+            self._fail(batch, failure)
+            return True
         for (_, done), written in zip(batch, results, strict=True):
-            for event in written:
-                if event is not None:
-                    self._apply(event)
             if not done.done():
                 done.set_result(written)
-        if self.failed is not None:
+        if self.failed is not None and not self._memory_lags:
             self.failed = None
             _tell(self.on_recovery)
         return True

@@ -47,7 +47,7 @@ class Orders:
                 not to be sent any more, or an empty string.
 
         Raises:
-            JournalFailed: nothing was sent.
+            JournalFailed: of the intent, and nothing was sent; or of what became of an order that was sent.
             OrderRefused: the venue did not take it.
             KeysRefused: the venue does not accept the keys. Whether it took the order is not known.
             VenueStopped: likewise, of an account that changed.

@@ -108,8 +108,8 @@ class Worker:
         async with self._busy:
             look = self.last = await self._try()
             self.looks += 1
-            if look.again != NOW and self.market.availability.state is not State.PAUSED:
-                # In a pause nobody on the venue trades: it goes first afterwards.
+            if look.again != NOW and self._connection.availability().state is not State.PAUSED:
+                # In a pause nobody on the venue trades, and an order may have begun it: it goes first afterwards.
                 await self._desk.reductions.done(self.key)
             return look
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from portfoliod.documents import interval_of
-from portfoliod.errors import PortfoliodError, UsageError
+from portfoliod.errors import PortfoliodError, UsageError, VenueError
 from portfoliod.prices.candles import MILLISECONDS_FROM, Candles, format_interval, parse_interval
 from portfoliod.sdk.returns import align, backtest
 from portfoliod.sdk.sources import Source, open_source
@@ -177,7 +177,8 @@ def _candles(strategy: Strategy, job: Job) -> tuple[dict[str, Candles], float]:
     while (late := _late(strategy, job, closed, due)) and time.time() < due + patience:
         time.sleep(min(1.0, patience))
     if not late:
-        candles = _load(strategy, job, at)
+        with contextlib.suppress(VenueError):  # what was loaded before will do, and that is said
+            candles = _load(strategy, job, at)
     if _closed(candles) < due:
         kept = f"the position is that of {iso(_closed(candles))}"
         mend = "where a market has no trade for so long, take a longer interval"
@@ -187,8 +188,11 @@ def _candles(strategy: Strategy, job: Job) -> tuple[dict[str, Candles], float]:
 
 
 def _late(strategy: Strategy, job: Job, closed: float, due: float) -> list[str]:
-    """Return the markets that do not have the candle that is due."""
-    found = {symbol: job.source.candles(symbol, job.interval, closed, due).closes_at for symbol in strategy.symbols}
+    """Return the markets of which the candle that is due was not seen."""
+    try:
+        found = {symbol: job.source.candles(symbol, job.interval, closed, due).closes_at for symbol in strategy.symbols}
+    except VenueError:
+        return list(strategy.symbols)  # it is asked again
     return [symbol for symbol, closes in found.items() if due not in closes[-1:]]
 
 

@@ -65,7 +65,7 @@ class Strategy:
             symbols: the markets of `positions`.
             positions: from candles by symbol, aligned on common times, to an array of target positions by symbol.
             interval: the length of a candle, such as `15m`, `1h` or `1d`; statistics and state are both of it.
-            folder: where it publishes, in place of the folder of the strategy.py that runs.
+            folder: where it publishes, for scripts that do not lie in a folder of strategies/ themselves.
 
         Raises:
             TypeError: both are given, or neither, or `symbols` is a single string.

@@ -6,10 +6,10 @@ import contextlib
 import os
 import shlex
 import stat
-import tomllib
 from pathlib import Path
 
 from portfoliod.errors import SettingsError
+from portfoliod.safe_read import parse_toml as parsed
 from portfoliod.safe_read import read_settings, require_owner
 
 LONGEST_SHOWN = 200
@@ -56,8 +56,8 @@ def parse_toml(raw: bytes, path: Path) -> dict[str, object]:
         SettingsError: it is no TOML.
     """
     try:
-        table: dict[str, object] = tomllib.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
+        return parsed(raw)
+    except ValueError as error:
         raise SettingsError(
             "portfoliod.toml is not TOML",
             where=str(path),
@@ -65,4 +65,3 @@ def parse_toml(raw: bytes, path: Path) -> dict[str, object]:
             kept=KEPT,
             mend="mend the line, then: portfoliod check",
         ) from error
-    return table

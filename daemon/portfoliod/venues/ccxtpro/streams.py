@@ -88,9 +88,9 @@ class Streams:
     def drain(self) -> None:
         """Take in what ccxt's caches hold that was not told yet. They are in the order of arrival."""
         for trade in self._untold(getattr(self._client, "myTrades", None), _trade_key):
-            self._take_trade(trade)
+            self._take(self._take_trade, trade)
         for order in self._untold(getattr(self._client, "orders", None), _order_key):
-            self._take_order(order)
+            self._take(self._take_order, order)
         if not self._spot:
             self._take_positions()
         self.news.set()
@@ -161,6 +161,14 @@ class Streams:
         rows = {key(row): row for row in list(cache or [])}
         before, self._drained[key] = self._drained.get(key, {}), rows
         return [row for name, row in rows.items() if name not in before and name not in self._told]
+
+    def _take(self, take: Callable[[Mapping[str, Any]], None], row: Mapping[str, Any]) -> None:
+        """Take in a row; one that cannot be understood is a reason to look, and hides none behind it."""
+        try:
+            take(row)
+        except Exception as error:
+            log.exception("stream.row_failed", venue=self._exchange.venue, error=self._exchange.said(error))
+            self.events.put_nowait(PositionMoved(str(row.get("symbol"))))
 
     def _take_trade(self, trade: Mapping[str, Any]) -> None:
         symbol = str(trade.get("symbol"))

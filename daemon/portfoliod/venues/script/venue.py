@@ -47,14 +47,15 @@ LOST = {
     "get_equity": 'the equity is not known: capital = "equity" and max_drawdown do not work here',
 }
 """What is lost without each function that a script need not have."""
-SECRET_NAME = re.compile(
-    r"(?i)(secret|token|passwd|password|passphrase|credential"
-    r"|(^|_)(api|app|access|account|auth|bot|broker|exchange|master|my|private|user)*(key|pass))"
-    r"s?\d*(key\d*)?(_(?!(file|path|dir|directory|folder)$)|$)"
+SECRET_NAME = re.compile(r"(?i)secret|token|passw|passphrase|credential")
+"""Of an environment variable whose value no log, journal or status may show."""
+KEY_NAME = re.compile(r"(?i)key")
+"""Likewise, unless the value is an ordinary word: to hide it would garble what is said, and keys are longer."""
+HARMLESS_NAME = re.compile(
+    r"(?i)monkey|donkey|turkey|hockey|jockey|keyboard|keymap|tokenizer|_(file|path|dir|directory|folder)$"
 )
-"""Of an environment variable whose value no log, journal or status may show; names of places and MONKEYS are none."""
-SHORT_WORD = re.compile(r"[A-Z]?[a-z]{,7}|[A-Z]{,7}")
-"""A value that is an ordinary word: to hide it would garble what is said, and keys are longer."""
+"""What only reads like one, and names of places."""
+ORDINARY_WORD = re.compile(r"[A-Z]?[a-z]{,7}|[A-Z]{,7}")
 
 
 class ScriptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,9 +84,16 @@ def open_script(context: VenueContext, table: Mapping[str, object]) -> Venue:
             mend="name a file, seen from the workspace's root; config/my_broker.example.py is one to start from",
         )
     for name, value in os.environ.items():
-        if SECRET_NAME.search(name) and not SHORT_WORD.fullmatch(value):
+        if _is_secret(name, value):
             conceal(Credentials(f"${name}", secret=value).redact)
     return ScriptVenue(context, settings, path)
+
+
+def _is_secret(name: str, value: str) -> bool:
+    if HARMLESS_NAME.search(name):
+        return False
+    key = KEY_NAME.search(name) is not None and ORDINARY_WORD.fullmatch(value) is None
+    return key or SECRET_NAME.search(name) is not None
 
 
 class ScriptVenue:
