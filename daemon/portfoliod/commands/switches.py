@@ -8,9 +8,20 @@ import time
 from contextlib import suppress
 
 from portfoliod.commands.status import current_status, daemon_status
-from portfoliod.errors import PortfoliodError
+from portfoliod.errors import JournalFailed, PortfoliodError
 from portfoliod.host import holder
-from portfoliod.journal import CONFIRMED, Dropped, Marked, Noted, Released, Retired, Retirement, Store, change
+from portfoliod.journal import (
+    CONFIRMED,
+    Dropped,
+    Marked,
+    Noted,
+    Released,
+    Retired,
+    Retirement,
+    Store,
+    change,
+    opened_to_read,
+)
 from portfoliod.logs import start_log
 from portfoliod.model import ZERO, HaltCause, Key, Standing
 from portfoliod.service import Service, exit_code_of
@@ -35,14 +46,24 @@ def halt(workspace: Workspace, reason: str) -> str:
 
 def resume(workspace: Workspace) -> str:
     """Remove var/HALT and say so."""
-    was, running = HaltSwitch(workspace).clear(), daemon_status(workspace)
-    halted = was is not None or (running is not None and running.state == "halted")
+    was = HaltSwitch(workspace).clear()
+    halted = was is not None or _halted_in_memory(workspace)
     sentences = ["resumed: targets are traded again" if halted else "not halted"]
     try:
         sentences += _confirm(workspace, anew=was is not None and was.cause is HaltCause.DRAWDOWN)
     finally:
         _wake(workspace)
     return "\n".join(sentences)
+
+
+def _halted_in_memory(workspace: Workspace) -> bool:
+    """Return whether the daemon says that it is halted, in a status that is newer than the last resume."""
+    running, written = daemon_status(workspace), signature(workspace.status_file)
+    if running is None or running.state != "halted" or written is None:
+        return False
+    with suppress(JournalFailed), opened_to_read(workspace.journal_file) as journal:
+        return journal is None or written.modified_ns / 1e9 > journal.state.confirmed_at
+    return True  # a journal that fails is what halts in memory
 
 
 def _confirm(workspace: Workspace, *, anew: bool) -> list[str]:

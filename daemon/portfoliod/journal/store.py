@@ -104,6 +104,7 @@ class Store:
             worths=self.worths(),
             in_parts=self.in_parts(),
             high_water=self.high_water(),
+            confirmed_at=self._confirmed_at(),
             filled={name: (intent.key, self.filled(intent.key, name)) for name, intent in open_intents.items()},
         )
 
@@ -112,10 +113,18 @@ class Store:
         rows = self.connection.execute(f"SELECT client_id FROM intents INDEXED BY intents_open WHERE {OPEN}")
         open_orders = frozenset(row["client_id"] for row in rows)
         targets = frozenset(map(_key, self.connection.execute("SELECT venue, symbol FROM targets")))
-        confirmed_at = float(self.meta(CONFIRMED) or 0)
         return Switches(
-            targets, self.locks(), self.books(), open_orders, self.high_water(), confirmed_at, self.retirements()
+            targets,
+            self.locks(),
+            self.books(),
+            open_orders,
+            self.high_water(),
+            self._confirmed_at(),
+            self.retirements(),
         )
+
+    def _confirmed_at(self) -> float:
+        return float(self.meta(CONFIRMED) or 0)
 
     def meta(self, key: str) -> str | None:
         """Return a fact, or None."""
