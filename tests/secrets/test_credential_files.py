@@ -136,6 +136,13 @@ def broker(files: Files) -> Files:
         ("tokenvalue", "0123456789", True),
         ("MYSECRETVALUE", "0123456789", True),
         ("BROKER_PASSWORD", "hunter", True),
+        ("BROKER_PASS", "0123456789", True),
+        ("IB_PASS", "0123456789", True),
+        ("BROKER_PASS", "market", False),
+        ("TURKEY_API_KEY", "0123456789", True),
+        ("TOKENIZER_API_KEY", "0123456789", True),
+        ("COMMONKEY", "0123456789", True),
+        ("COMPASS_URL", "0123456789", False),
     ],
 )
 def test_what_a_scripts_environment_calls_a_secret_is_taken_out_and_ordinary_words_are_not(

@@ -100,6 +100,15 @@ def test_a_row_that_cannot_be_understood_hides_none_behind_it(world: World) -> N
     assert [event.symbol for event in told if isinstance(event, Liquidated)] == [ETH]
 
 
+@pytest.mark.parametrize("missing", ["id", "amount", "side"])
+def test_a_trade_of_ours_that_says_too_little_is_no_fill(world: World, missing: str) -> None:
+    """It says that the position moved: a fill without a number would be booked as one of nothing, or twice."""
+    world.trades.name("1", "ours")
+    world.trade("7")
+    world.client.myTrades[0][missing] = None
+    assert list(world.told()) == [PositionMoved(ETH)]
+
+
 def test_a_row_that_is_repeated_hides_none_before_it(world: World) -> None:
     """Ccxt moves a row that comes again to the end, behind one that nobody was told of."""
     world.trades.name("1", "ours")

@@ -176,9 +176,10 @@ class Streams:
         if not self._first_time(_trade_key(trade)) or market is None:
             return
         trade = self._with_fee_as_cost(trade)
-        self._trades.add(trade)
+        told = self._trades.add(trade)
         self._take_forced(symbol, trade)
-        client_id = self._trades.client_id(str(trade.get("order"))) if self._exchange.lists_trades else None
+        named = told and self._exchange.lists_trades
+        client_id = self._trades.client_id(str(trade.get("order"))) if named else None
         fill = None if client_id is None else self._trades.fill(trade, client_id, market)
         self.events.put_nowait(PositionMoved(symbol) if fill is None else Filled(fill))
 

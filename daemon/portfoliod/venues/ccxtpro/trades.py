@@ -51,15 +51,16 @@ class Trades:
         """Return whose an exchange's order id is, None where it is not known to be ours."""
         return self._client_ids.get(order_id)
 
-    def add(self, trade: Mapping[str, Any]) -> None:
-        """Take in a trade as ccxt parsed it."""
+    def add(self, trade: Mapping[str, Any]) -> bool:
+        """Take in a trade as ccxt parsed it, and return whether it says enough to be a fill."""
         order_id, trade_id = str(trade.get("order")), trade.get("id")
         if trade_id is None or trade.get("side") is None or decimal(trade.get("amount")) is None:
-            return
+            return False
         expected = self._expected.get(said_client_id(trade.get("info")) or "")
         if expected is not None and order_id not in self._client_ids:
             self.name(order_id, expected)
         self._by_order.setdefault(order_id, {})[str(trade_id)] = {name: trade.get(name) for name in KEPT}
+        return True
 
     def fills(self, order_id: str, client_id: str, market: Market) -> list[Fill]:
         """Return an order's fills as far as they are known, oldest first."""

@@ -49,12 +49,14 @@ LOST = {
 """What is lost without each function that a script need not have."""
 SECRET_NAME = re.compile(r"(?i)secret|token|passw|passphrase|credential")
 """Of an environment variable whose value no log, journal or status may show."""
-KEY_NAME = re.compile(r"(?i)key")
+KEY_NAME = re.compile(r"(?i)key|pass")
 """Likewise, unless the value is an ordinary word: to hide it would garble what is said, and keys are longer."""
-HARMLESS_NAME = re.compile(
-    r"(?i)monkey|donkey|turkey|hockey|jockey|keyboard|keymap|tokenizer|_(file|path|dir|directory|folder)$"
+HARMLESS_WORD = re.compile(
+    r"(?i)(?<![a-z])(monkeys?|donkeys?|turkey|hockey|jockeys?|keyboards?|keymaps?|tokenizers?"
+    r"|compass|bypass|passive|passthrough)(?![a-z])"
 )
-"""What only reads like one, and names of places."""
+"""A word that only reads like one; the rest of the name counts."""
+PLACE_NAME = re.compile(r"(?i)_(file|path|dir|directory|folder)$")
 ORDINARY_WORD = re.compile(r"[A-Z]?[a-z]{,7}|[A-Z]{,7}")
 
 
@@ -90,8 +92,9 @@ def open_script(context: VenueContext, table: Mapping[str, object]) -> Venue:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    if HARMLESS_NAME.search(name):
+    if PLACE_NAME.search(name):
         return False
+    name = HARMLESS_WORD.sub("", name)
     key = KEY_NAME.search(name) is not None and ORDINARY_WORD.fullmatch(value) is None
     return key or SECRET_NAME.search(name) is not None
 
