@@ -54,6 +54,17 @@ def test_what_single_trades_told_counts() -> None:
     assert (more.quantity, more.price, more.fee) == (Decimal("0.6"), Decimal(100), Decimal("0.06"))
 
 
+def test_a_price_that_the_driver_guessed_is_the_price_of_what_is_missing() -> None:
+    """It says nothing of what was paid before: 0.9 at 100 and a price of 99 now do not mean that 0.1 cost 90."""
+    before, now = whole_of([(900, 10_000, 0)]), whole_of([(1000, 9_900, 0)])
+    more = increment(now, [before], guessed=True)
+    assert more is not None
+    assert (more.quantity, more.price) == (Decimal("0.1"), Decimal(99))
+    told = increment(now, [before])
+    assert told is not None
+    assert told.price == Decimal(90)
+
+
 def test_a_sum_that_shrank_adds_nothing() -> None:
     """A venue that takes a fill back is not believed here: the position decides."""
     assert increment(whole_of([(400, 10_000, 0)]), [whole_of([(1000, 10_000, 0)])]) is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from portfoliod.model import Intent, IntentStatus, Standing
 from portfoliod.venues import OrderReport
 from tests.harness.workspace import Files
@@ -51,6 +53,25 @@ def test_the_parts_of_an_order_are_counted_once_each(files: Files) -> None:
         assert (await worker.look()).standing is Standing.IN_STEP
         assert trading.journal.books[BTC].expected == BOUGHT
         assert trading.venue.placed == [intent]
+
+    trade(files, scenario, SummingVenue())
+
+
+def test_a_price_that_the_venue_did_not_tell_is_no_sum(files: Files) -> None:
+    """The price fell between two looks at an order: the second part is journaled at the later price."""
+
+    async def scenario(trading: Trading) -> None:
+        trading.want(trend=1.0)
+        worker = await trading.decided()
+        await worker.look()
+        (intent,) = trading.venue.placed
+        whole = so_far(intent, "1", IntentStatus.DONE)
+        lower = whole.fills[0].price * Decimal("0.99")
+        fill = msgspec.structs.replace(whole.fills[0], price=lower)
+        trading.venue.found.append(msgspec.structs.replace(whole, fills=(fill,), guessed=True))
+        await worker.look()
+        prices = [Decimal(price) for (price,) in trading.rows("SELECT price FROM fills")]
+        assert prices == [whole.fills[0].price, lower]
 
     trade(files, scenario, SummingVenue())
 

@@ -184,6 +184,7 @@ def test_without_a_price_nothing_can_be_sized_and_a_close_is_still_known(tmp_pat
         assert "get_price" in caught.value.mend
         report = await venue.place(order("-0.5"))
         assert [(fill.quantity, fill.price) for fill in report.fills] == [(Decimal("0.5"), ZERO)]
+        assert report.guessed
 
     on_script(tmp_path, scenario)
 

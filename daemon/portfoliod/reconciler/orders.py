@@ -216,7 +216,7 @@ class Orders:
         if not report.summed or not report.fills:
             return report.fills
         known = await self._journal.fills_of(intent)
-        more = (increment(whole, known) for whole in report.fills)
+        more = (increment(whole, known, guessed=report.guessed) for whole in report.fills)
         return [fill for fill in more if fill is not None]
 
 

@@ -57,6 +57,8 @@ class OrderReport(msgspec.Struct, frozen=True):
     fills: Sequence[Fill] = ()
     summed: bool = False
     """Whether the venue lists no trades: `fills` is then one that stands for all of `filled`, at the average price."""
+    guessed: bool = False
+    """Whether that price is the driver's own, because the venue tells none: it says nothing of what was paid before."""
 
 
 class Filled(msgspec.Struct, frozen=True):

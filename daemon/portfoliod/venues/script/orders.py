@@ -178,7 +178,9 @@ class Orders:
                     at=answer.at or time.time(),
                 )
             ]
-        report = OrderReport(intent.client_id, answer.status, answer.filled, fills, summed=True)
+        report = OrderReport(
+            intent.client_id, answer.status, answer.filled, fills, summed=True, guessed=not answer.price
+        )
         known = self._sent.get(intent.client_id)
         if isinstance(known, OrderReport):
             return known
