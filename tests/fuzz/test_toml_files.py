@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from portfoliod.credentials import NAMES, find_credentials
 from portfoliod.errors import SettingsError
+from portfoliod.safe_read import parse_toml
 from portfoliod.settings import Settings, load_settings
 from tests.fuzz.hostile_text import hostile
 
@@ -107,6 +108,23 @@ def test_fault_38_good_settings_and_credentials_are_accepted(folder: Path) -> No
         (folder / "credentials.toml").touch(mode=0o600)
         (folder / "credentials.toml").write_bytes(raw)
         assert find_credentials("main", folder / "credentials.toml", {}) is not None
+
+
+@pytest.mark.parametrize(
+    "line", ["a" + ".a" * 50_000 + " = 1", "[" + "a." * 50_000 + "a]", "[[" + "a." * 50_000 + "a]]"]
+)
+def test_fault_38_a_key_of_many_parts_is_refused_before_it_is_parsed(folder: Path, line: str) -> None:
+    """The parser would take minutes, and a start or a reload with it; both files are parsed by the same function."""
+    raw = f"# a comment\n{line}\n".encode()
+    with pytest.raises(ValueError, match="dots"):
+        parse_toml(raw)
+    (folder / "portfoliod.toml").write_bytes(raw)
+    with pytest.raises(SettingsError, match="dots"):
+        load_settings(folder / "portfoliod.toml")
+    (folder / "credentials.toml").touch(mode=0o600)
+    (folder / "credentials.toml").write_bytes(raw)
+    with pytest.raises(SettingsError, match="not TOML"):
+        find_credentials("main", folder / "credentials.toml", {})
 
 
 @each_file

@@ -121,6 +121,32 @@ def test_a_listener_that_raises_leaves_nobody_waiting(workspace: Workspace) -> N
     with_journal(workspace, scenario)
 
 
+def test_what_is_written_and_cannot_be_taken_in_stays_a_failure(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is behind the disk from then on: no later write makes that good, a restart does."""
+
+    async def scenario(journal: Journal) -> None:
+        told: list[str] = []
+        journal.call_on_failure(lambda error: told.append(error.found))
+        number, intent = new_intent(journal)
+        with monkeypatch.context() as patch:
+            patch.setattr(journal.state, "open_intents", None)
+            with pytest.raises(JournalFailed):
+                await journal.intend(number, intent)
+        await asyncio.wait_for(journal.put_meta("next", "works"), 20)
+        assert journal.failed is not None
+        assert len(told) == 1
+
+    async def restarted(journal: Journal) -> None:
+        assert len(journal.open_intents) == 1
+        await journal.put_meta("next", "works")
+        assert journal.failed is None
+
+    with_journal(workspace, scenario)
+    with_journal(workspace, restarted)
+
+
 def test_an_unlock_is_not_lost_to_a_lock_that_was_about_the_position_before_it(workspace: Workspace) -> None:
     """The daemon has not reread yet: its new lock is void, and the key is taken over anew."""
 

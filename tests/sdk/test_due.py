@@ -156,6 +156,31 @@ def test_a_market_without_trades_is_waited_for_a_minute_and_then_said_at_each_cl
     assert exchange.asked < 500
 
 
+@pytest.mark.parametrize("late", [5.0, 11.0])
+def test_an_exchange_that_goes_down_during_the_wait_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], late: float
+) -> None:
+    """Back before the minute is over, the candle is there; while it is down it counts as late."""
+    stage = Stage(tmp_path, monkeypatch, "1h", NOON + 1, NOON + HOUR)
+    exchange = Exchange(stage.clock, lambda _base, _close: late)
+    exchange.down = (NOON + 2, NOON + 10)
+    assert stage.run(exchange) == 0
+    assert stage.state_time() == NOON
+    assert stage.clock.now >= NOON + 10
+    assert capsys.readouterr().err == ""
+
+
+def test_an_exchange_that_stays_down_during_the_wait_leaves_the_older_candle_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = Stage(tmp_path, monkeypatch, "1h", NOON + 1, NOON + HOUR)
+    exchange = Exchange(stage.clock, lambda _base, _close: 5.0)
+    exchange.down = (NOON + 2, NOON + HOUR)
+    assert stage.run(exchange) == 0
+    assert stage.state_time() == NOON - HOUR
+    assert "is not there" in capsys.readouterr().err
+
+
 def test_a_run_long_after_the_close_waits_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -186,6 +186,16 @@ def test_a_failed_optimization_leaves_the_file_says_why_and_heals(files: Files) 
         until(lambda: daemon.status()["problems"] == [])
 
 
+def test_a_failure_ends_with_the_last_strategy_that_has_statistics(files: Files) -> None:
+    """Retired, it leaves nothing to optimize, and nothing that failed at that."""
+    files.stats("one", rising(1, days=5))
+    with Daemon(files.root) as daemon:
+        daemon.wait_for("weights.refused")
+        until(lambda: any(row["where"] == "optimizer" for row in daemon.status()["problems"]))
+        assert run_command(files.root, "retire", "one").returncode == 0
+        until(lambda: not any(row["where"] == "optimizer" for row in daemon.status()["problems"]))
+
+
 def test_an_unknown_allocator_does_not_start(files: Files) -> None:
     files.settings('[optimizer]\nallocator = "slope_sd"\n')
     ended = run_command(files.root, "run", "--once")
