@@ -79,8 +79,8 @@ def test_fault_35_a_portfolio_that_lost_a_key_is_not_flat(world: FileWorld, miss
 def test_the_optimizer_never_overwrites_a_portfolio_that_does_not_fit(open_world: Callable[..., FileWorld]) -> None:
     """New stats beside a bad portfolio_config.json leave it byte for byte; mended, the weights are written."""
     world = open_world(apply="auto")
-    world.files.stats("one", noisy_returns(1))
     world.start({"one": (1.0, COIN)})
+    world.files.stats("one", noisy_returns(1))
     world.daemon.wait_for("config.written")
     good = world.portfolio_file.read_bytes()
     for bad in (good.replace(b"leverage", b"leverage\0"), good[:-20], settings_with(weights={"one": -1})):
@@ -101,8 +101,8 @@ def test_fault_35_the_optimizer_never_overwrites_a_portfolio_that_is_being_writt
 ) -> None:
     """A file that is not whole yet is not overwritten either, though nobody called it bad so far."""
     world = open_world(apply="auto")
-    world.files.stats("one", noisy_returns(1))
     world.start({"one": (1.0, COIN)})
+    world.files.stats("one", noisy_returns(1))
     world.daemon.wait_for("config.written")
     since = world.daemon.mark()
     half = world.portfolio_file.read_bytes()[:-20]

@@ -108,8 +108,8 @@ class Worker:
         async with self._busy:
             look = self.last = await self._try()
             self.looks += 1
-            if look.again != NOW and self._connection.availability().state is not State.PAUSED:
-                # In a pause nobody on the venue trades, and an order may have begun it: it goes first afterwards.
+            if look.again != NOW and self.market.availability.state is not State.PAUSED:
+                # In a pause nobody on the venue trades: it goes first afterwards.
                 await self._desk.reductions.done(self.key)
             return look
 
@@ -118,6 +118,7 @@ class Worker:
         try:
             look = await self._look()
         except OrderRefused as error:
+            self.market.availability = self._connection.availability()  # it may have begun a pause
             return self._held_back(error.what)
         except (VenuePaused, VenueStopped) as error:
             self._connection.failed(error)
